@@ -1,0 +1,36 @@
+/* NDJSON: one WebSocket message a line, exactly as the live protocol has it. */
+#ifndef SGAPS_IO_MESSAGE_H
+#define SGAPS_IO_MESSAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum message_type { MESSAGE_SESSION_START, MESSAGE_FRAME_DATA, MESSAGE_FRAME_DATA_DEBUG, MESSAGE_HEARTBEAT, MESSAGE_OTHER };
+
+struct message {
+    enum message_type type;
+    /* session_start */
+    char checkpoint_key[65], client_name[128];
+    uint32_t width, height; /* resolution of the message */
+    double value_range;     /* 255 or 1 */
+    int debug;
+    /* frame_data */
+    int64_t frame_id, set_id; /* set_id -1: none */
+    double timestamp;
+    size_t n, capacity;
+    float *uv;      /* (n,2) */
+    uint8_t *value; /* (n) scaled and rounded to 0..255 */
+    size_t state_n, state_capacity;
+    float *state;
+    uint8_t *image; /* full_frame_base64 decoded, row 0 = top, or NULL */
+    uint32_t image_w, image_h;
+};
+/* Parses one line of len bytes (no line end). value_range of the session scales values. max_samples and max_state
+ * bound what is taken. ERR_DATA names the field and the first offending index. m is reused from line to line. */
+int message_parse(struct message *m, const char *text, size_t len, double value_range, size_t max_samples,
+                  size_t max_state, struct err *e);
+void message_release(struct message *m);
+
+#endif

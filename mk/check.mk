@@ -1,0 +1,29 @@
+# make check: C test programs that print TAP (tests/{unit,op,golden}/*.c), shell and Python tests that print TAP
+# (tests/**/*.t) and bats files (tests/cli/*.bats), all run by prove, which closes with the counts.
+test_src := $(sort $(wildcard tests/unit/*.c tests/op/*.c tests/golden/*.c))
+test_bin := $(test_src:tests/%.c=$(O)/tests/%)
+test_support := $(patsubst %.c,$(O)/%.o,$(wildcard tests/support/*.c))
+scripts := $(sort $(wildcard tests/*/*.t) $(wildcard tests/cli/*.bats))
+# One job for each core: a test that measures time lives in `make bench`.
+jobs ?= $(shell nproc)
+
+.PHONY: check check-programs bench
+check-programs: $(test_bin)
+
+$(test_bin): $(O)/tests/%: $(O)/tests/%.o $(test_support) $(archive)
+	$(Q)$(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(libs)
+$(O)/tests/%.o: all_cflags += -Itests/support
+$(O)/tests/support/%.o: all_cflags += -Itests/support
+
+-include $(test_bin:=.d) $(test_support:.o=.d)
+
+# TESTS="tests/cli/info.bats ..." runs a few.
+check: deps
+	+@$(MAKE) --no-print-directory check-run
+.PHONY: check-run
+check-run: all check-programs
+	SGAPS_BIN=$(abspath $(bin)) SGAPS_TESTS=$(abspath $(O)/tests) SGAPS_ROOT=$(CURDIR) SAN=$(SAN) OMP_NUM_THREADS=$(or $(OMP_NUM_THREADS),1) \
+	    prove --merge --timer -j$(jobs) --exec tests/run.sh $(or $(TESTS),$(test_bin) $(scripts))
+
+bench: all
+	$(bin)/sgaps-bench all
