@@ -10,7 +10,8 @@
 
 #include "base/mem.h"
 
-/* What a signal must remove. A slot is published last and taken back first, so the handler sees whole names. */
+/* What a signal must remove. A slot is published last and taken back first, so the handler sees whole names.
+ */
 enum { SLOTS = 64 };
 static char *volatile unfinished[SLOTS];
 
@@ -18,7 +19,8 @@ static int slot_take(char *part)
 {
     for (int i = 0; i < SLOTS; i++) {
         char *expected = NULL;
-        if (__atomic_compare_exchange_n(&unfinished[i], &expected, part, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        if (__atomic_compare_exchange_n(&unfinished[i], &expected, part, 0, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
             return i;
     }
     return -1;
@@ -198,7 +200,8 @@ int out_stream_close(struct out_stream *o, struct err *e)
     }
     o->f = NULL;
     if (failed) {
-        int r = err_set(e, ERR_IO, "%s: write failed: %s", name, why ? strerror(why) : "the stream reports an error");
+        int r = err_set(e, ERR_IO, "%s: write failed: %s", name,
+                        why ? strerror(why) : "the stream reports an error");
         atomic_file_abort(&o->file);
         return r;
     }

@@ -9,16 +9,16 @@
 #define SGAPS_BASE_ERR_H
 
 enum {
-    ERR_NO = 1,             /* ran well, the answer is no (--check, --min-psnr) */
-    ERR_USAGE = 64,         /* command line */
-    ERR_DATA = 65,          /* input is not what it should be */
-    ERR_NOINPUT = 66,       /* input missing or unreadable */
-    ERR_UNAVAILABLE = 69,   /* feature or device is not there */
-    ERR_INTERNAL = 70,      /* a fault of ours, or out of memory */
-    ERR_CANTCREATE = 73,    /* output cannot be created */
-    ERR_IO = 74,            /* a read or write failed midway: full disk, closed device */
-    ERR_TEMPFAIL = 75,      /* try again: locked by another process */
-    ERR_CONFIG = 78         /* configuration */
+    ERR_NO = 1,           /* ran well, the answer is no (--check, --min-psnr) */
+    ERR_USAGE = 64,       /* command line */
+    ERR_DATA = 65,        /* input is not what it should be */
+    ERR_NOINPUT = 66,     /* input missing or unreadable */
+    ERR_UNAVAILABLE = 69, /* feature or device is not there */
+    ERR_INTERNAL = 70,    /* a fault of ours, or out of memory */
+    ERR_CANTCREATE = 73,  /* output cannot be created */
+    ERR_IO = 74,          /* a read or write failed midway: full disk, closed device */
+    ERR_TEMPFAIL = 75,    /* try again: locked by another process */
+    ERR_CONFIG = 78       /* configuration */
 };
 
 struct err {

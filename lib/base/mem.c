@@ -29,7 +29,8 @@ int mem_alloc(void *out, size_t count, size_t size, const char *what, struct err
     size_t bytes, padded;
     *(void **)out = NULL;
     if (mem_multiply(count, size, &bytes) || round_up(bytes, &padded) || padded > PTRDIFF_MAX)
-        return err_set(e, ERR_INTERNAL, "%s: %zu elements of %zu bytes do not fit in memory", what, count, size);
+        return err_set(e, ERR_INTERNAL, "%s: %zu elements of %zu bytes do not fit in memory", what, count,
+                       size);
     void *p = aligned_alloc(ALIGN, padded);
     if (!p)
         return err_memory(e, what, padded);
@@ -46,7 +47,8 @@ int mem_grow(void *block, size_t *capacity, size_t want, size_t size, const char
     if (more < want)
         more = want;
     if (mem_multiply(more, size, &bytes) || round_up(bytes, &padded) || padded > PTRDIFF_MAX)
-        return err_set(e, ERR_INTERNAL, "%s: %zu elements of %zu bytes do not fit in memory", what, want, size);
+        return err_set(e, ERR_INTERNAL, "%s: %zu elements of %zu bytes do not fit in memory", what, want,
+                       size);
     void *p = aligned_alloc(ALIGN, padded), *old = *(void **)block;
     if (!p)
         return err_memory(e, what, padded);

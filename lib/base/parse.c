@@ -12,7 +12,8 @@ static int not_a_number(const char *text, const char *name, const char *kind, in
     return err_set(e, code, "%s: '%.80s' is not %s", name, text, kind);
 }
 
-int parse_i64(const char *text, int64_t low, int64_t high, const char *name, int64_t *out, int code, struct err *e)
+int parse_i64(const char *text, int64_t low, int64_t high, const char *name, int64_t *out, int code,
+              struct err *e)
 {
     char *end;
     errno = 0;
@@ -20,12 +21,14 @@ int parse_i64(const char *text, int64_t low, int64_t high, const char *name, int
     if (end == text || *end || isspace((unsigned char)*text))
         return not_a_number(text, name, "a whole number", code, e);
     if (errno || v < low || v > high)
-        return err_set(e, code, "%s: %.80s is outside %lld..%lld", name, text, (long long)low, (long long)high);
+        return err_set(e, code, "%s: %.80s is outside %lld..%lld", name, text, (long long)low,
+                       (long long)high);
     *out = v;
     return 0;
 }
 
-int parse_u64(const char *text, uint64_t low, uint64_t high, const char *name, uint64_t *out, int code, struct err *e)
+int parse_u64(const char *text, uint64_t low, uint64_t high, const char *name, uint64_t *out, int code,
+              struct err *e)
 {
     char *end;
     errno = 0;
@@ -39,7 +42,8 @@ int parse_u64(const char *text, uint64_t low, uint64_t high, const char *name, u
     return 0;
 }
 
-int parse_f64(const char *text, double low, double high, const char *name, double *out, int code, struct err *e)
+int parse_f64(const char *text, double low, double high, const char *name, double *out, int code,
+              struct err *e)
 {
     char *end;
     double v = strtod(text, &end);
@@ -51,7 +55,8 @@ int parse_f64(const char *text, double low, double high, const char *name, doubl
     return 0;
 }
 
-int parse_size(const char *text, uint32_t limit, const char *name, uint32_t *w, uint32_t *h, int code, struct err *e)
+int parse_size(const char *text, uint32_t limit, const char *name, uint32_t *w, uint32_t *h, int code,
+               struct err *e)
 {
     char copy[32];
     const char *x = strchr(text, 'x');

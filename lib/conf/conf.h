@@ -1,7 +1,9 @@
-/* The configuration: one table of keys (conf.c) gives defaults, types, ranges, YAML, JSON, presets and error messages.
+/* The configuration: one table of keys (conf.c) gives defaults, types, ranges, YAML, JSON, presets and error
+ * messages.
  *
- * Order: defaults < presets < -c FILE ... < --set a.b=v ... < a tool's own options. `--set model=spt-small` picks a preset
- * of a group. An unknown key is ERR_CONFIG and names the nearest known one. Keys and defaults: spec/config.md. */
+ * Order: defaults < presets < -c FILE ... < --set a.b=v ... < a tool's own options. `--set model=spt-small`
+ * picks a preset of a group. An unknown key is ERR_CONFIG and names the nearest known one. Keys and defaults:
+ * spec/config.md. */
 #ifndef SGAPS_CONF_CONF_H
 #define SGAPS_CONF_CONF_H
 
@@ -11,29 +13,41 @@
 #include "base/err.h"
 #include "conf/model_config.h"
 
-enum { CONF_PATTERNS = 6 }; /* in the order of enum pattern (lib/sample): grid, random, bluenoise, importance_only, ... */
+enum {
+    CONF_PATTERNS = 6
+}; /* in the order of enum pattern (lib/sample): grid, random, bluenoise, importance_only, ... */
 
-enum loss_term { LOSS_SAMPLED_L2, LOSS_HELDOUT_L2, LOSS_L1, LOSS_L2, LOSS_CHARBONNIER, LOSS_SSIM, LOSS_GRADIENT, LOSS_NLL, LOSS_TERMS };
+enum loss_term {
+    LOSS_SAMPLED_L2,
+    LOSS_HELDOUT_L2,
+    LOSS_L1,
+    LOSS_L2,
+    LOSS_CHARBONNIER,
+    LOSS_SSIM,
+    LOSS_GRADIENT,
+    LOSS_NLL,
+    LOSS_TERMS
+};
 
 struct training_config {
     int loss_auto;
     double loss[LOSS_TERMS]; /* weights; all 0 with auto */
     double mask_ratio;
-    int sampling_random;     /* else recorded */
-    double samples[2];       /* share of the pixels */
+    int sampling_random; /* else recorded */
+    double samples[2];   /* share of the pixels */
     double patterns[CONF_PATTERNS];
     double drop, state_dropout;
-    char augment[64];        /* none, flip, brightness, or both joined by + */
+    char augment[64]; /* none, flip, brightness, or both joined by + */
     double beta1, beta2, eps, weight_decay;
     double lr, min_lr;
-    int scheduler_cosine;    /* else constant */
+    int scheduler_cosine; /* else constant */
     int64_t warmup_steps;
     double gradient_clip_norm;
     int precision_bf16;
     int64_t batch_size, epochs, max_steps;
     double max_minutes;
     int shuffle;
-    char validation[16];     /* sessions, none */
+    char validation[16]; /* sessions, none */
     double validation_share;
     int64_t validate_every, keep;
     uint64_t seed;
@@ -83,8 +97,8 @@ struct config {
 
 void config_init(struct config *c); /* the defaults */
 void config_release(struct config *c);
-int config_file(struct config *c, const char *path, struct err *e);       /* YAML; "-c" */
-int config_set(struct config *c, const char *assignment, struct err *e);  /* "training.lr=1e-3"; "--set" */
+int config_file(struct config *c, const char *path, struct err *e);      /* YAML; "-c" */
+int config_set(struct config *c, const char *assignment, struct err *e); /* "training.lr=1e-3"; "--set" */
 /* Was this key given explicitly (not through a preset)? */
 int config_given(const struct config *c, const char *key);
 /* Ranges between keys: heads divide embed_dim, prefill needs patches, ... */
@@ -92,8 +106,8 @@ int config_check(const struct config *c, struct err *e);
 
 /* The whole configuration, or the model group alone, as JSON on one line. free() it. */
 char *config_json(const struct config *c);
-/* The model group of a checkpoint's JSON: missing keys take the checkpoint defaults of spec/config.md (not the preset's),
- * sizes must be there, unknown keys are ignored. */
+/* The model group of a checkpoint's JSON: missing keys take the checkpoint defaults of spec/config.md (not
+ * the preset's), sizes must be there, unknown keys are ignored. */
 int config_model_from_json(struct model_config *m, const char *json, struct err *e);
 /* All groups of a checkpoint's JSON into c (for --resume): unknown keys ignored. */
 int config_from_json(struct config *c, const char *json, struct err *e);
@@ -102,7 +116,8 @@ const char *config_model_difference(const struct model_config *a, const struct m
 int config_preset_model(struct model_config *m, const char *name, struct err *e);
 
 /* Every key with type, default and help, for the manual page and the completions. */
-typedef void (*config_key_fn)(void *user, const char *key, const char *type, const char *value, const char *help);
+typedef void (*config_key_fn)(void *user, const char *key, const char *type, const char *value,
+                              const char *help);
 void config_each_key(const struct config *c, config_key_fn fn, void *user);
 
 #endif

@@ -1,6 +1,7 @@
-/* How near one frame is to another. Frames are 8-bit, data range 255, arithmetic in double; a is the reference.
- * Definitions and reference values: doc of the metrics (Wang 2004; skimage 0.19.3; pytorch-msssim). Values that cannot be
- * computed (a window larger than the frame) are NAN; identical frames have PSNR +INFINITY. */
+/* How near one frame is to another. Frames are 8-bit, data range 255, arithmetic in double; a is the
+ * reference. Definitions and reference values: doc of the metrics (Wang 2004; skimage 0.19.3;
+ * pytorch-msssim). Values that cannot be computed (a window larger than the frame) are NAN; identical frames
+ * have PSNR +INFINITY. */
 #ifndef SGAPS_METRIC_METRIC_H
 #define SGAPS_METRIC_METRIC_H
 
@@ -18,15 +19,16 @@ double metric_ssim(const uint8_t *a, const uint8_t *b, uint32_t W, uint32_t H);
 double metric_ssim_7u(const uint8_t *a, const uint8_t *b, uint32_t W, uint32_t H);
 double metric_ms_ssim(const uint8_t *a, const uint8_t *b, uint32_t W, uint32_t H);
 /* PSNR of the differences to the previous frames. */
-double metric_tpsnr(const uint8_t *a, const uint8_t *a_before, const uint8_t *b, const uint8_t *b_before, size_t n);
+double metric_tpsnr(const uint8_t *a, const uint8_t *a_before, const uint8_t *b, const uint8_t *b_before,
+                    size_t n);
 /* PSNR over the pixels whose given[i] is 0; NAN when there are none. */
 double metric_psnr_off(const uint8_t *a, const uint8_t *b, const uint8_t *given, size_t n);
 
 /* float (white = 1) -> 8 bit, clipped and rounded half away from zero; NaN becomes 0. */
 void metric_quantise(const float *x, uint8_t *out, size_t n);
 
-/* Mean, least, greatest and standard deviation (population) over frames; NAN and INFINITY are left out, the latter
- * counted. */
+/* Mean, least, greatest and standard deviation (population) over frames; NAN and INFINITY are left out, the
+ * latter counted. */
 struct metric_stat {
     size_t n, identical;
     double mean, min, max, m2;

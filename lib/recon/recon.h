@@ -1,5 +1,5 @@
-/* From sparse samples to frames: a checkpoint, or a classical method, behind one interface. What sgaps-reconstruct,
- * sgaps-eval, sgaps-sample, validation during training and the server use. */
+/* From sparse samples to frames: a checkpoint, or a classical method, behind one interface. What
+ * sgaps-reconstruct, sgaps-eval, sgaps-sample, validation during training and the server use. */
 #ifndef SGAPS_RECON_RECON_H
 #define SGAPS_RECON_RECON_H
 
@@ -14,33 +14,42 @@
 enum recon_method { RECON_MODEL, RECON_NEAREST, RECON_LINEAR, RECON_NATURAL, RECON_THUMBNAIL };
 /* -1: no such name. */
 int recon_method_by_name(const char *name);
-enum recon_importance { RECON_IMPORTANCE_NONE, RECON_IMPORTANCE_ENTROPY, RECON_IMPORTANCE_VARIANCE, RECON_IMPORTANCE_ERROR, RECON_IMPORTANCE_RESIDUAL };
+enum recon_importance {
+    RECON_IMPORTANCE_NONE,
+    RECON_IMPORTANCE_ENTROPY,
+    RECON_IMPORTANCE_VARIANCE,
+    RECON_IMPORTANCE_ERROR,
+    RECON_IMPORTANCE_RESIDUAL
+};
 int recon_importance_by_name(const char *name);
 
 struct recon;
 /* Loads a checkpoint onto a device ("cpu"; "ref" for tests). */
-int recon_open_model(struct recon **r, const char *path, const char *device, int threads, int bf16, struct err *e);
+int recon_open_model(struct recon **r, const char *path, const char *device, int threads, int bf16,
+                     struct err *e);
 int recon_open_method(struct recon **r, enum recon_method method, struct err *e);
 /* Around a model that somebody else owns (validation during training). */
 int recon_wrap_model(struct recon **r, struct spt *model, struct err *e);
 void recon_close(struct recon *r);
-const char *recon_name(const struct recon *r); /* the checkpoint's file, or the method */
+const char *recon_name(const struct recon *r);  /* the checkpoint's file, or the method */
 struct spt *recon_model(const struct recon *r); /* NULL for a method */
 
 struct recon_frame {
-    size_t n;               /* samples, >= 1 */
-    const float *uv;        /* (n,2) */
-    const uint8_t *value;   /* (n) */
-    const float *state;     /* (state_n) or NULL; sentinel = missing; longer than the model's S: ERR_DATA */
+    size_t n;             /* samples, >= 1 */
+    const float *uv;      /* (n,2) */
+    const uint8_t *value; /* (n) */
+    const float *state;   /* (state_n) or NULL; sentinel = missing; longer than the model's S: ERR_DATA */
     size_t state_n;
     float sentinel;
-    const uint8_t *truth;   /* (H,W), for thumbnail only */
+    const uint8_t *truth; /* (H,W), for thumbnail only */
 };
-/* B frames of W x H into out (B,H,W) float, white = 1, not clipped, and when wanted importance (B,h,w) scaled to [0,1]. */
+/* B frames of W x H into out (B,H,W) float, white = 1, not clipped, and when wanted importance (B,h,w) scaled
+ * to [0,1]. */
 int recon_run(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H, float *out,
               enum recon_importance importance, float *map, struct err *e);
 /* The map's size for a kind at W x H. */
-void recon_map_size(const struct recon *r, enum recon_importance kind, uint32_t W, uint32_t H, uint32_t *w, uint32_t *h);
+void recon_map_size(const struct recon *r, enum recon_importance kind, uint32_t W, uint32_t H, uint32_t *w,
+                    uint32_t *h);
 /* A batch size that keeps activations within about this many bytes. */
 size_t recon_batch(const struct recon *r, uint32_t W, uint32_t H, size_t n, size_t bytes);
 

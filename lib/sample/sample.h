@@ -1,5 +1,5 @@
-/* Where to look: N coordinates for a frame of W x H pixels, always exactly N (N <= W*H), never two on one pixel,
- * each at a pixel centre. Deterministic for (seed, session, frame). uv (N,2). Thread-safe. */
+/* Where to look: N coordinates for a frame of W x H pixels, always exactly N (N <= W*H), never two on one
+ * pixel, each at a pixel centre. Deterministic for (seed, session, frame). uv (N,2). Thread-safe. */
 #ifndef SGAPS_SAMPLE_SAMPLE_H
 #define SGAPS_SAMPLE_SAMPLE_H
 
@@ -8,7 +8,14 @@
 
 #include "base/err.h"
 
-enum pattern { PATTERN_GRID, PATTERN_RANDOM, PATTERN_BLUENOISE, PATTERN_IMPORTANCE_ONLY, PATTERN_HYBRID, PATTERN_ADAPTIVE };
+enum pattern {
+    PATTERN_GRID,
+    PATTERN_RANDOM,
+    PATTERN_BLUENOISE,
+    PATTERN_IMPORTANCE_ONLY,
+    PATTERN_HYBRID,
+    PATTERN_ADAPTIVE
+};
 
 struct sample_request {
     enum pattern pattern;
@@ -16,7 +23,7 @@ struct sample_request {
     size_t n;
     uint64_t seed, session, frame; /* session and frame are any numbers that tell them apart */
     /* for the patterns that follow a map: */
-    const float *map;              /* (h,w) in [0,1]; NULL or flat: uniform */
+    const float *map; /* (h,w) in [0,1]; NULL or flat: uniform */
     uint32_t w, h;
     double hybrid_ratio, min_distance, floor;
 };

@@ -6,7 +6,8 @@
 
 extern int tap_count, tap_failed;
 
-int tap_check(int good, const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int tap_check(int good, const char *file, int line, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 void tap_skip(const char *name, const char *reason);
 void tap_diag(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int tap_done(void); /* prints the plan; the program's exit status */

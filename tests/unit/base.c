@@ -63,7 +63,8 @@ static void test_parse(void)
            parse_f64("0x1p3", 0, 10, "x", &d, ERR_USAGE, &e),
        "nan, inf and hexadecimal are refused");
     ok(!parse_size("160x120", 4096, "--size", &w, &h, ERR_USAGE, &e) && w == 160 && h == 120, "160x120");
-    ok(parse_size("160", 4096, "--size", &w, &h, ERR_USAGE, &e) && parse_size("0x5", 4096, "--size", &w, &h, 64, &e),
+    ok(parse_size("160", 4096, "--size", &w, &h, ERR_USAGE, &e) &&
+           parse_size("0x5", 4096, "--size", &w, &h, 64, &e),
        "half a size and an empty one are refused");
     static const char *const words[] = {"training.lr", "training.loss", "model.embed_dim"};
     ok(!strcmp(parse_nearest("trainng.lr", words, 3), "training.lr") && !parse_nearest("zzzz", words, 3),
@@ -87,7 +88,8 @@ static void test_memory(void)
     ok(!bad, "a growing block keeps its content");
     free(list);
     struct arena a;
-    ok(!arena_init(&a, 256, "arena", &e) && arena_take(&a, 1, 1) && arena_take(&a, 3, 64) && !arena_take(&a, 1, 1),
+    ok(!arena_init(&a, 256, "arena", &e) && arena_take(&a, 1, 1) && arena_take(&a, 3, 64) &&
+           !arena_take(&a, 1, 1),
        "an arena is used to its end and not beyond");
     arena_release(&a);
 }
