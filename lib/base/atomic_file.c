@@ -10,8 +10,7 @@
 
 #include "base/mem.h"
 
-/* What a signal must remove. A slot is published last and taken back first, so the handler sees whole names.
- */
+/* What a signal must remove. A slot is published last and taken back first, so the handler sees whole names. */
 enum { SLOTS = 64 };
 static char *volatile unfinished[SLOTS];
 

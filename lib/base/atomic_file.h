@@ -1,5 +1,5 @@
-/* Outputs that are whole or not there: written as NAME.part.PID, flushed to the disk, renamed. A signal that
- * ends the process removes what is unfinished. */
+/* Outputs that are whole or not there: written as NAME.part.PID, flushed to the disk, renamed. A signal that ends
+ * the process removes what is unfinished. */
 #ifndef SGAPS_BASE_ATOMIC_FILE_H
 #define SGAPS_BASE_ATOMIC_FILE_H
 
@@ -24,8 +24,8 @@ void atomic_file_abort(struct atomic_file *a);
 /* Makes every missing directory above path. */
 int atomic_file_make_parents(const char *path, struct err *e);
 
-/* Removes the unfinished files; async-signal-safe. atomic_file_on_signal() installs it for SIGINT, SIGTERM
- * and SIGHUP: remove, restore the default action, raise again. */
+/* Removes the unfinished files; async-signal-safe. atomic_file_on_signal() installs it for SIGINT, SIGTERM and
+ * SIGHUP: remove, restore the default action, raise again. */
 void atomic_file_remove_all(void);
 void atomic_file_on_signal(void);
 

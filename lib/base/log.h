@@ -1,6 +1,6 @@
 /* Notes and warnings. The library only reports through here; cmd/ decides (log_setup) whether they are seen.
- * Lines go to stderr as "TOOL: text"; control characters in the text are escaped. Thread-safe, one write a
- * line. Before log_setup nothing is printed, so a library user hears nothing unless asked for. */
+ * Lines go to stderr as "TOOL: text"; control characters in the text are escaped. Thread-safe, one write a line.
+ * Before log_setup nothing is printed, so a library user hears nothing unless asked for. */
 #ifndef SGAPS_BASE_LOG_H
 #define SGAPS_BASE_LOG_H
 

@@ -1,7 +1,6 @@
 /* Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3, SC 2011).
- * Counter-based: draw k of a stream is a pure function of (seed, stream, k), so results do not depend on
- * threads, order or device, and nothing has to be saved but the counter. The test holds it against the
- * published vectors. */
+ * Counter-based: draw k of a stream is a pure function of (seed, stream, k), so results do not depend on threads,
+ * order or device, and nothing has to be saved but the counter. The test holds it against the published vectors. */
 #ifndef SGAPS_BASE_PHILOX_H
 #define SGAPS_BASE_PHILOX_H
 

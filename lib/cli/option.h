@@ -63,10 +63,10 @@ struct tool {
     const char *epilogue; /* examples and notes under --help, or NULL */
 };
 
-/* Parses argv. Sets up the log, locale-free numbers, SIGPIPE quiet, removal of unfinished outputs on a
- * signal, and OMP threads. --help and --version print and exit 0; a wrong option prints one line and exits
- * 64: this is cmd/'s own helper. Operands are left in files (GNU permutation; "--" ends options). No operand
- * and stdin not a terminal: "-" when stdin_default. */
+/* Parses argv. Sets up the log, locale-free numbers, SIGPIPE quiet, removal of unfinished outputs on a signal, and
+ * OMP threads. --help and --version print and exit 0; a wrong option prints one line and exits 64: this is cmd/'s own
+ * helper. Operands are left in files (GNU permutation; "--" ends options). No operand and stdin not a terminal: "-"
+ * when stdin_default. */
 struct parsed {
     struct common_options common;
     const char **files;
@@ -79,12 +79,10 @@ void parsed_release(struct parsed *p);
 
 /* Prints "TOOL: reason" and returns the exit code: return tool_fail(&e); */
 int tool_fail(const struct err *e);
-/* fflush(stdout) checked: the last line of main. code 0 becomes ERR_IO when the output could not be written.
- */
+/* fflush(stdout) checked: the last line of main. code 0 becomes ERR_IO when the output could not be written. */
 int tool_finish(int code);
 
-/* "2026-01-01T00:00:00Z sgaps-clean 0.1.0: sgaps-clean -o out.h5 in.h5" + "\n" + before (NULL: none). free()
- * it. NULL with
+/* "2026-01-01T00:00:00Z sgaps-clean 0.1.0: sgaps-clean -o out.h5 in.h5" + "\n" + before (NULL: none). free() it. NULL with
  * --no-history. Arguments are quoted for the shell where needed. */
 char *tool_history(const struct tool *tool, const struct parsed *p, const char *before);
 

@@ -1,5 +1,5 @@
-/* Data on stdout: JSON, TSV and aligned tables. JSON numbers are written with the shortest text that reads
- * back the same; NAN and infinity are null. Keys and strings are escaped. */
+/* Data on stdout: JSON, TSV and aligned tables. JSON numbers are written with the shortest text that reads back the
+ * same; NAN and infinity are null. Keys and strings are escaped. */
 #ifndef SGAPS_CLI_OUTPUT_H
 #define SGAPS_CLI_OUTPUT_H
 
@@ -29,8 +29,7 @@ void json_key_integer(struct json *j, const char *key, int64_t x);
 void json_key_bool(struct json *j, const char *key, int x);
 void json_end(struct json *j); /* closes all, writes the line end */
 
-/* A table collected row by row, then printed aligned (for people) or as TSV (for programs). Cells are text.
- */
+/* A table collected row by row, then printed aligned (for people) or as TSV (for programs). Cells are text. */
 struct table {
     char **cell;
     size_t rows, columns, capacity;

@@ -1,5 +1,5 @@
-/* Progress of a long job on stderr: only on a terminal, after one second, never with -q. One line, redrawn at
- * most ten times a second: "clean  1234/20000 frames  812/s  ETA 0:23". */
+/* Progress of a long job on stderr: only on a terminal, after one second, never with -q. One line, redrawn at most ten
+ * times a second: "clean  1234/20000 frames  812/s  ETA 0:23". */
 #ifndef SGAPS_CLI_PROGRESS_H
 #define SGAPS_CLI_PROGRESS_H
 

@@ -1,9 +1,7 @@
-/* The configuration: one table of keys (conf.c) gives defaults, types, ranges, YAML, JSON, presets and error
- * messages.
+/* The configuration: one table of keys (conf.c) gives defaults, types, ranges, YAML, JSON, presets and error messages.
  *
- * Order: defaults < presets < -c FILE ... < --set a.b=v ... < a tool's own options. `--set model=spt-small`
- * picks a preset of a group. An unknown key is ERR_CONFIG and names the nearest known one. Keys and defaults:
- * spec/config.md. */
+ * Order: defaults < presets < -c FILE ... < --set a.b=v ... < a tool's own options. `--set model=spt-small` picks a preset
+ * of a group. An unknown key is ERR_CONFIG and names the nearest known one. Keys and defaults: spec/config.md. */
 #ifndef SGAPS_CONF_CONF_H
 #define SGAPS_CONF_CONF_H
 
@@ -106,8 +104,8 @@ int config_check(const struct config *c, struct err *e);
 
 /* The whole configuration, or the model group alone, as JSON on one line. free() it. */
 char *config_json(const struct config *c);
-/* The model group of a checkpoint's JSON: missing keys take the checkpoint defaults of spec/config.md (not
- * the preset's), sizes must be there, unknown keys are ignored. */
+/* The model group of a checkpoint's JSON: missing keys take the checkpoint defaults of spec/config.md (not the preset's),
+ * sizes must be there, unknown keys are ignored. */
 int config_model_from_json(struct model_config *m, const char *json, struct err *e);
 /* All groups of a checkpoint's JSON into c (for --resume): unknown keys ignored. */
 int config_from_json(struct config *c, const char *json, struct err *e);

@@ -1,8 +1,7 @@
 /* Frames from scattered samples without a model: the baselines, and the planes that prefill a network.
  *
- * Samples are (u,v) in [0,1] with v down and a value; pixel (x,y) has its centre at ((x+.5)/W, (y+.5)/H),
- * distances are measured in pixels (u*W, v*H). value and out are float in any unit. n >= 1. All
- * deterministic. Thread-safe. */
+ * Samples are (u,v) in [0,1] with v down and a value; pixel (x,y) has its centre at ((x+.5)/W, (y+.5)/H), distances are
+ * measured in pixels (u*W, v*H). value and out are float in any unit. n >= 1. All deterministic. Thread-safe. */
 #ifndef SGAPS_INTERP_INTERP_H
 #define SGAPS_INTERP_INTERP_H
 
@@ -11,23 +10,23 @@
 
 #include "base/err.h"
 
-/* The value of the nearest sample (the lowest index where several are equally near); distance (H,W) in pixels
- * or NULL; index (H,W) of that sample or NULL. */
+/* The value of the nearest sample (the lowest index where several are equally near); distance (H,W) in pixels or NULL;
+ * index (H,W) of that sample or NULL. */
 int interp_nearest(const float *uv, const float *value, size_t n, uint32_t W, uint32_t H, float *out,
                    float *distance, uint32_t *index, struct err *e);
-/* Linear on the Delaunay triangulation (qhull), nearest outside the hull and for fewer than three or
- * collinear samples. Samples on one place: the first counts. */
+/* Linear on the Delaunay triangulation (qhull), nearest outside the hull and for fewer than three or collinear samples.
+ * Samples on one place: the first counts. */
 int interp_linear(const float *uv, const float *value, size_t n, uint32_t W, uint32_t H, float *out,
                   struct err *e);
 /* Discrete Sibson (Park et al. 2006). */
 int interp_natural(const float *uv, const float *value, size_t n, uint32_t W, uint32_t H, float *out,
                    struct err *e);
-/* The k x k area average of the frame, k*k <= n, enlarged by bicubic interpolation (Keys, a = -0.5, edges
- * repeated): what n values buy without any model. */
+/* The k x k area average of the frame, k*k <= n, enlarged by bicubic interpolation (Keys, a = -0.5, edges repeated):
+ * what n values buy without any model. */
 int interp_thumbnail(const uint8_t *frame, size_t n, uint32_t W, uint32_t H, float *out, struct err *e);
 
-/* prefill (2,Hp,Wp): plane 0 the linear interpolation, plane 1 the distance to the nearest sample over
- * sqrt(H*W/n). Computed at W x H, the last row and column repeated up to Wp x Hp. */
+/* prefill (2,Hp,Wp): plane 0 the linear interpolation, plane 1 the distance to the nearest sample over sqrt(H*W/n).
+ * Computed at W x H, the last row and column repeated up to Wp x Hp. */
 int interp_prefill(const float *uv, const float *value, size_t n, uint32_t W, uint32_t H, uint32_t Wp,
                    uint32_t Hp, float *out, struct err *e);
 

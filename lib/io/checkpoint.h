@@ -1,6 +1,5 @@
 /* Checkpoints: tensors by torch's names, configuration as JSON, optimiser state. Format: spec/data.md.
- * Reading checks format, version, sha256 (absent: a note), shapes against the caller's table and that all is
- * finite. */
+ * Reading checks format, version, sha256 (absent: a note), shapes against the caller's table and that all is finite. */
 #ifndef SGAPS_IO_CHECKPOINT_H
 #define SGAPS_IO_CHECKPOINT_H
 
@@ -32,13 +31,13 @@ struct checkpoint {
     /* state statistics, NULL when absent */
     float *state_mean, *state_std;
     size_t state_n;
-    char *training; /* /scheduler attr "training": JSON of the training loop's own state (for --resume); may
-                       be "" */
+    char *
+        training; /* /scheduler attr "training": JSON of the training loop's own state (for --resume); may be "" */
     char path[4096];
 };
 
-/* Reads all of it; optimiser moments only when with_optimizer. `_orig_mod.` prefixes are stripped, query_grid
- * and num_batches_tracked skipped. */
+/* Reads all of it; optimiser moments only when with_optimizer. `_orig_mod.` prefixes are stripped, query_grid and
+ * num_batches_tracked skipped. */
 int checkpoint_read(struct checkpoint *c, const char *path, int with_optimizer, struct err *e);
 void checkpoint_release(struct checkpoint *c);
 const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, const char *name);

@@ -33,9 +33,8 @@ struct message {
     uint8_t *image; /* full_frame_base64 decoded, row 0 = top, or NULL */
     uint32_t image_w, image_h;
 };
-/* Parses one line of len bytes (no line end). value_range of the session scales values. max_samples and
- * max_state bound what is taken. ERR_DATA names the field and the first offending index. m is reused from
- * line to line. */
+/* Parses one line of len bytes (no line end). value_range of the session scales values. max_samples and max_state
+ * bound what is taken. ERR_DATA names the field and the first offending index. m is reused from line to line. */
 int message_parse(struct message *m, const char *text, size_t len, double value_range, size_t max_samples,
                   size_t max_state, struct err *e);
 void message_release(struct message *m);

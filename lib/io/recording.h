@@ -1,8 +1,8 @@
 /* Recordings: one reader for version 1 files and the older per-frame files, one writer (version 1).
  *
- * The file format is spec/data.md's. Reading is lazy and bounded: opening reads attributes and sizes only; a
- * chunk cache of 16 MB a file. HDF5 holds one global lock: any thread may call, one at a time for one struct
- * recording. Every error names the file, the path inside it and the index. */
+ * The file format is spec/data.md's. Reading is lazy and bounded: opening reads attributes and sizes only; a chunk
+ * cache of 16 MB a file. HDF5 holds one global lock: any thread may call, one at a time for one struct recording.
+ * Every error names the file, the path inside it and the index. */
 #ifndef SGAPS_IO_RECORDING_H
 #define SGAPS_IO_RECORDING_H
 
@@ -31,21 +31,21 @@ struct session_info {
     int older;              /* came from a per-frame file */
 };
 
-/* path "-" is standard input, spooled to a temporary file. Errors: ERR_NOINPUT missing or unreadable,
- * ERR_DATA not a recording, truncated or of a higher version, ERR_TEMPFAIL locked. */
+/* path "-" is standard input, spooled to a temporary file. Errors: ERR_NOINPUT missing or unreadable, ERR_DATA not a
+ * recording, truncated or of a higher version, ERR_TEMPFAIL locked. */
 int recording_open(struct recording **r, const char *path, struct err *e);
 void recording_close(struct recording *r);
 const char *recording_path(const struct recording *r); /* for messages: "standard input" for "-" */
 const char *recording_attribute(const struct recording *r,
                                 const char *name); /* root text attribute or NULL: uuid,
-                                                      history, config, creator, created_at */
+                                                                                 history, config, creator, created_at */
 size_t recording_sessions(const struct recording *r);
 const struct session_info *recording_session(const struct recording *r, size_t session);
 /* -1 when there is none of that id. */
 long recording_find_session(const struct recording *r, const char *id);
 
-/* Columns of rows t0 .. t0+n-1 of a session; any out pointer may be NULL. What a recording lacks: frame_id
- * counts from 0, timestamp is t/fps (t when fps is 0), recv_time NAN, set -1, state_len 0. */
+/* Columns of rows t0 .. t0+n-1 of a session; any out pointer may be NULL. What a recording lacks: frame_id counts from
+ * 0, timestamp is t/fps (t when fps is 0), recv_time NAN, set -1, state_len 0. */
 int recording_columns(struct recording *r, size_t session, size_t t0, size_t n, int64_t *frame_id,
                       double *timestamp, double *recv_time, int64_t *set, struct err *e);
 /* state (n,S), padding as stored (sentinel). */
@@ -54,9 +54,8 @@ int recording_state(struct recording *r, size_t session, size_t t0, size_t n, fl
 /* Number of samples of rows t0..: counts (n). All 0 without samples. */
 int recording_counts(struct recording *r, size_t session, size_t t0, size_t n, size_t *counts, struct err *e);
 
-/* Samples of one row. The buffers grow as needed and are the caller's (samples_release). Values and
- * coordinates are checked: finite, inside [0,1], else ERR_DATA naming the place; check = 0 returns them as
- * they are. */
+/* Samples of one row. The buffers grow as needed and are the caller's (samples_release). Values and coordinates are
+ * checked: finite, inside [0,1], else ERR_DATA naming the place; check = 0 returns them as they are. */
 struct samples {
     size_t n, capacity;
     float *uv;      /* (n,2) */
@@ -70,20 +69,17 @@ void samples_release(struct samples *s);
 int recording_frame(struct recording *r, size_t session, size_t t, uint8_t *out, int *present, struct err *e);
 /* present (T): which rows have a full frame. */
 int recording_frames_present(struct recording *r, size_t session, uint8_t *present, struct err *e);
-/* Reconstruction as float, white = 1 (u8 is divided by 255), or as u8 (f32 clipped and rounded); importance
- * (map_h,map_w). */
+/* Reconstruction as float, white = 1 (u8 is divided by 255), or as u8 (f32 clipped and rounded); importance (map_h,map_w). */
 int recording_reconstruction(struct recording *r, size_t session, size_t t, float *out, struct err *e);
 int recording_reconstruction_u8(struct recording *r, size_t session, size_t t, uint8_t *out, struct err *e);
 int recording_importance(struct recording *r, size_t session, size_t t, float *out, struct err *e);
 
-/* Everything wrong with a file, one call each; returns the number of faults, or -1 when it cannot be read at
- * all. */
+/* Everything wrong with a file, one call each; returns the number of faults, or -1 when it cannot be read at all. */
 typedef void (*recording_fault_fn)(void *user, const char *text);
 long recording_check(struct recording *r, recording_fault_fn fn, void *user, struct err *e);
 
 /* --- the selection that sgaps-clean leaves: /clean/<id>/keep --- */
-/* keep (T) of the session from the file's own /clean group or a --selection-only file; *present 0 where there
- * is none. */
+/* keep (T) of the session from the file's own /clean group or a --selection-only file; *present 0 where there is none. */
 int recording_keep(struct recording *r, const char *session_id, size_t T, uint8_t *keep, int *present,
                    struct err *e);
 
@@ -116,12 +112,12 @@ struct frame {
 /* "-" writes to standard output at close (spooled). */
 int recording_create(struct recording_writer **w, const char *path, const struct recording_meta *meta,
                      struct err *e);
-/* The has_* fields, W, H, S, map sizes and texts of info decide what is made; T, K, M are ignored. An id that
- * is taken gets -2, -3, ... */
+/* The has_* fields, W, H, S, map sizes and texts of info decide what is made; T, K, M are ignored. An id that is taken
+ * gets -2, -3, ... */
 int recording_begin(struct recording_writer *w, const struct session_info *info, struct err *e);
 int recording_append(struct recording_writer *w, const struct frame *f, struct err *e);
-/* The same, and the frame's image is copied from another recording's chunk as it is, without decompression,
- * where the chunk shapes and filters agree (else read and written). */
+/* The same, and the frame's image is copied from another recording's chunk as it is, without decompression, where the
+ * chunk shapes and filters agree (else read and written). */
 int recording_append_from(struct recording_writer *w, const struct frame *f, struct recording *source,
                           size_t session, size_t t, struct err *e);
 int recording_end(struct recording_writer *w, int closed, struct err *e);

@@ -1,6 +1,5 @@
-/* Dense frames as streams: YUV4MPEG2, concatenated PGM (P5), PNG files. One frame in memory. 8-bit grey, row
- * 0 = top. Formats are recognised by their first bytes; colour input (Y4M C420/422/444: its Y plane; PNG:
- * luma) becomes grey. */
+/* Dense frames as streams: YUV4MPEG2, concatenated PGM (P5), PNG files. One frame in memory. 8-bit grey, row 0 = top.
+ * Formats are recognised by their first bytes; colour input (Y4M C420/422/444: its Y plane; PNG: luma) becomes grey. */
 #ifndef SGAPS_IO_STREAM_H
 #define SGAPS_IO_STREAM_H
 
@@ -34,8 +33,7 @@ int frame_input_read(struct frame_input *in, uint8_t *out, struct err *e);
 void frame_input_close(struct frame_input *in);
 
 struct frame_output;
-/* Y4M or PGM to path or "-"; PNG: path is a printf pattern with one %d or, for a single frame, a plain name.
- */
+/* Y4M or PGM to path or "-"; PNG: path is a printf pattern with one %d or, for a single frame, a plain name. */
 int frame_output_open(struct frame_output **out, enum stream_format format, const char *path, uint32_t W,
                       uint32_t H, double fps, struct err *e);
 int frame_output_write(struct frame_output *out, const uint8_t *frame, struct err *e);

@@ -1,7 +1,6 @@
-/* How near one frame is to another. Frames are 8-bit, data range 255, arithmetic in double; a is the
- * reference. Definitions and reference values: doc of the metrics (Wang 2004; skimage 0.19.3;
- * pytorch-msssim). Values that cannot be computed (a window larger than the frame) are NAN; identical frames
- * have PSNR +INFINITY. */
+/* How near one frame is to another. Frames are 8-bit, data range 255, arithmetic in double; a is the reference.
+ * Definitions and reference values: doc of the metrics (Wang 2004; skimage 0.19.3; pytorch-msssim). Values that cannot be
+ * computed (a window larger than the frame) are NAN; identical frames have PSNR +INFINITY. */
 #ifndef SGAPS_METRIC_METRIC_H
 #define SGAPS_METRIC_METRIC_H
 
@@ -27,8 +26,8 @@ double metric_psnr_off(const uint8_t *a, const uint8_t *b, const uint8_t *given,
 /* float (white = 1) -> 8 bit, clipped and rounded half away from zero; NaN becomes 0. */
 void metric_quantise(const float *x, uint8_t *out, size_t n);
 
-/* Mean, least, greatest and standard deviation (population) over frames; NAN and INFINITY are left out, the
- * latter counted. */
+/* Mean, least, greatest and standard deviation (population) over frames; NAN and INFINITY are left out, the latter
+ * counted. */
 struct metric_stat {
     size_t n, identical;
     double mean, min, max, m2;

@@ -5,20 +5,18 @@
  *   cuda  a shared object loaded at run time                         lib/op/cuda
  *
  * Conventions
- * - Row-major. A token matrix is (rows, D); an image is (B,H,W,C), which is the same memory as (B*H*W, C)
- * rows.
- * - act is an activation: float where ctx->bf16 is 0, bfloat16 where it is 1 (cuda; cpu where AVX-512 BF16
- * is). Parameters, gradients of parameters, statistics and sums are always float.
+ * - Row-major. A token matrix is (rows, D); an image is (B,H,W,C), which is the same memory as (B*H*W, C) rows.
+ * - act is an activation: float where ctx->bf16 is 0, bfloat16 where it is 1 (cuda; cpu where AVX-512 BF16 is).
+ *   Parameters, gradients of parameters, statistics and sums are always float.
  * - Pointers are the backend's: memory comes from op_table.alloc, moves with upload and download.
  * - "+=" in a comment accumulates, "=" overwrites. Gradients of parameters always accumulate; gradients of
  *   activations say which.
  * - An operation that can fail returns 0 or an error; sizes that cannot be are asserted, not reported.
- * - Random masks are never stored: they are drawn again from (seed, stream, index) with Philox4x32-10, where
- * element i uses word i % 4 of the block with counter {i/4 low, i/4 high, stream low, stream high} and key
- * {seed low, seed high} (base/philox.h), is kept when word >= p * 2^32, and then scaled by 1/(1-p). Equal on
- * every backend.
- * - Results do not depend on the number of threads being scheduled differently: fixed order of summation for
- * a given thread count.
+ * - Random masks are never stored: they are drawn again from (seed, stream, index) with Philox4x32-10, where element i
+ *   uses word i % 4 of the block with counter {i/4 low, i/4 high, stream low, stream high} and key {seed low, seed high}
+ *   (base/philox.h), is kept when word >= p * 2^32, and then scaled by 1/(1-p). Equal on every backend.
+ * - Results do not depend on the number of threads being scheduled differently: fixed order of summation for a given
+ *   thread count.
  */
 #ifndef SGAPS_OP_OP_H
 #define SGAPS_OP_OP_H
@@ -48,8 +46,8 @@ struct op_dropout {
 
 /* Y(M,N) = epilogue(X(M,K) W(N,K)^T + bias).
  * ldx, ldy, ldr: elements from one row to the next (0: K, N, N). bias (N) or NULL. relu: max(0, .).
- * residual: added after bias and ReLU; row m takes residual row m % residual_rows (0: M), so a term that all
- * frames of a batch share is stored once. residual may be y itself. */
+ * residual: added after bias and ReLU; row m takes residual row m % residual_rows (0: M), so a term that all frames
+ * of a batch share is stored once. residual may be y itself. */
 struct op_linear {
     size_t M, N, K, ldx, ldy, ldr, residual_rows;
     int relu;
@@ -58,11 +56,11 @@ struct op_linear {
 };
 
 /* Scaled dot-product attention, softmax(q k^T / sqrt(head)) v for each frame b and head h.
- * q (B,Tq,.) rows of ldq elements, head h at h*head; q_batch elements from one frame to the next (0: all
- * frames share q). k and v (B,Tk,.) rows of ldkv elements, frames kv_batch elements apart (v usually inside
- * the same rows). keys[b] in 1..Tk are valid, the rest is padding (NULL: all). out (B,Tq,heads*head)
- * contiguous. lse (B,heads,Tq) float: log of the sum of exp(q k / sqrt(head)) over the valid keys, natural
- * logarithm. Dropout applies to the normalised weights, element index ((b*heads+h)*Tq+i)*Tk+j. */
+ * q (B,Tq,.) rows of ldq elements, head h at h*head; q_batch elements from one frame to the next (0: all frames
+ * share q). k and v (B,Tk,.) rows of ldkv elements, frames kv_batch elements apart (v usually inside the same rows).
+ * keys[b] in 1..Tk are valid, the rest is padding (NULL: all). out (B,Tq,heads*head) contiguous.
+ * lse (B,heads,Tq) float: log of the sum of exp(q k / sqrt(head)) over the valid keys, natural logarithm.
+ * Dropout applies to the normalised weights, element index ((b*heads+h)*Tq+i)*Tk+j. */
 struct op_attention {
     size_t B, heads, head, Tq, Tk, ldq, ldkv, q_batch, kv_batch;
     const int32_t *keys; /* device */
@@ -72,8 +70,7 @@ struct op_attention {
 enum op_importance { OP_IMPORTANCE_ENTROPY, OP_IMPORTANCE_VARIANCE };
 
 /* 3x3 convolution, padding 1, stride 1: y(B,H,W,O) = x(B,H,W,C) * w(O,C,3,3) + bias, torch's layout of w.
- * ReLU and a residual (B,H,W,O) as an epilogue in that order: y = relu(conv + bias + residual); either may be
- * off. */
+ * ReLU and a residual (B,H,W,O) as an epilogue in that order: y = relu(conv + bias + residual); either may be off. */
 struct op_conv {
     size_t B, H, W, C, O;
     int relu;
@@ -125,15 +122,15 @@ struct op_table {
     /* --- attention --- */
     int (*attention)(struct op_ctx *ctx, const struct op_attention *p, const act *q, const act *k,
                      const act *v, act *out, float *lse, struct err *e);
-    /* dq, dk, dv have the layout of q, k, v and are overwritten (rows of padding: zero). With q_batch = 0, dq
-     * has B frames of Tq*ldq elements all the same: sum_frames adds them up afterwards. */
+    /* dq, dk, dv have the layout of q, k, v and are overwritten (rows of padding: zero). With q_batch = 0, dq has B
+     * frames of Tq*ldq elements all the same: sum_frames adds them up afterwards. */
     int (*attention_backward)(struct op_ctx *ctx, const struct op_attention *p, const act *q, const act *k,
                               const act *v, const act *out, const float *lse, const act *dout, act *dq,
                               act *dk, act *dv, struct err *e);
     /* From q, k and lse, without ever storing Tq x Tk for all heads: A = mean over heads of the weights, then
      * entropy  -sum_j A_ij log(A_ij + 1e-9) over all keys, or
-     * variance sum_j a_ij (value_j - mean_i)^2 over keys 1.., a = A without key 0 renormalised; values
-     * (B,Tk-1). map (B,Tq) float. Dropout is not applied. */
+     * variance sum_j a_ij (value_j - mean_i)^2 over keys 1.., a = A without key 0 renormalised; values (B,Tk-1).
+     * map (B,Tq) float. Dropout is not applied. */
     int (*attention_importance)(struct op_ctx *ctx, const struct op_attention *p, enum op_importance kind,
                                 const act *q, const act *k, const float *lse, const float *values, float *map,
                                 struct err *e);
@@ -144,8 +141,8 @@ struct op_table {
                                  struct err *e);
     int (*conv3x3_backward_weight)(struct op_ctx *ctx, const struct op_conv *p, const act *x, const act *dy,
                                    float *dw, float *dbias, struct err *e); /* += */
-    /* Training: statistics of this batch (biased variance) to normalise, saved in mean(C) and rstd(C);
-     * running_mean and running_var (unbiased) move by momentum. y may be x. */
+    /* Training: statistics of this batch (biased variance) to normalise, saved in mean(C) and rstd(C); running_mean
+     * and running_var (unbiased) move by momentum. y may be x. */
     void (*batch_norm)(struct op_ctx *ctx, const struct op_batch_norm *p, const act *x, act *y, float *mean,
                        float *rstd, float *running_mean, float *running_var);
     /* Evaluation: running statistics. */
@@ -158,8 +155,8 @@ struct op_table {
                                 float *dgamma, float *dbeta);
 
     /* --- rows --- */
-    /* y = (x - mean) / sqrt(var + 1e-5) * gamma + beta for each row of D; mean, rstd (rows) are kept. y rows
-     * are ldy elements apart (0: D). */
+    /* y = (x - mean) / sqrt(var + 1e-5) * gamma + beta for each row of D; mean, rstd (rows) are kept. y rows are ldy
+     * elements apart (0: D). */
     void (*layer_norm)(struct op_ctx *ctx, size_t rows, size_t D, size_t ldy, const act *x,
                        const float *gamma, const float *beta, act *y, float *mean, float *rstd);
     /* dx = or += ; dgamma, dbeta +=. dy rows lddy apart (0: D). */
@@ -169,8 +166,8 @@ struct op_table {
     /* uv (rows,2) -> y (rows,D): for u then v, sin and cos of float(2 pi f) * u interleaved; freqs (D/4). */
     void (*position_encode)(struct op_ctx *ctx, size_t rows, size_t D, const float *uv, const float *freqs,
                             act *y);
-    /* tokens (B,N+1,D): row 1+n = w(D,3) pixel + bias + position of (u,v); pixels (B,N,3). Row 0 is left
-     * alone; rows past counts[b] (device, NULL: N) become 0. */
+    /* tokens (B,N+1,D): row 1+n = w(D,3) pixel + bias + position of (u,v); pixels (B,N,3). Row 0 is left alone;
+     * rows past counts[b] (device, NULL: N) become 0. */
     void (*embed_pixels)(struct op_ctx *ctx, size_t B, size_t N, size_t D, const float *pixels,
                          const int32_t *counts, const float *w, const float *bias, const float *freqs,
                          act *tokens);
@@ -185,8 +182,7 @@ struct op_table {
                         const act *tokens, act *mean);
     void (*mean_tokens_backward)(struct op_ctx *ctx, size_t B, size_t T, size_t D, const int32_t *counts,
                                  const act *dmean, act *dtokens);
-    /* x (B,T,D) += weight * row (B,D) in every one of the T rows. Backward: drow (B,D) = weight * sum over T
-     * of dx. */
+    /* x (B,T,D) += weight * row (B,D) in every one of the T rows. Backward: drow (B,D) = weight * sum over T of dx. */
     void (*add_frame_row)(struct op_ctx *ctx, size_t B, size_t T, size_t D, float weight, const act *row,
                           act *x);
     void (*add_frame_row_backward)(struct op_ctx *ctx, size_t B, size_t T, size_t D, float weight,
@@ -202,21 +198,20 @@ struct op_table {
                     act *y); /* its own backward */
     void (*sigmoid)(struct op_ctx *ctx, size_t n, const act *x, act *y);
     void (*sigmoid_backward)(struct op_ctx *ctx, size_t n, const act *y, const act *dy, act *dx);
-    /* (B,h,w,C*p*p) -> (B,h*p,w*p,C), torch's pixel_shuffle: channel c*p*p + i*p + j goes to (y*p+i, x*p+j,
-     * c). y's pixels are ldy elements apart (0: C), so a wider image is filled in place. The inverse gathers
-     * gradients. */
+    /* (B,h,w,C*p*p) -> (B,h*p,w*p,C), torch's pixel_shuffle: channel c*p*p + i*p + j goes to (y*p+i, x*p+j, c).
+     * y's pixels are ldy elements apart (0: C), so a wider image is filled in place. The inverse gathers gradients. */
     void (*pixel_shuffle)(struct op_ctx *ctx, size_t B, size_t h, size_t w, size_t C, size_t p, size_t ldy,
                           const act *x, act *y);
     void (*pixel_shuffle_backward)(struct op_ctx *ctx, size_t B, size_t h, size_t w, size_t C, size_t p,
                                    size_t lddy, const act *dy, act *dx);
 
-    /* --- losses: add weight * loss to *loss (host) and weight * d loss / d pred to dpred (float, NULL: value
-     * only). pred and target (B,H,W) float, white = 1. --- */
+    /* --- losses: add weight * loss to *loss (host) and weight * d loss / d pred to dpred (float, NULL: value only).
+     *     pred and target (B,H,W) float, white = 1. --- */
     int (*loss_pixels)(struct op_ctx *ctx, enum op_pixel_loss kind, size_t n, double weight,
                        const float *pred, const float *target, double *loss, float *dpred,
                        struct err *e); /* mean over n; charbonnier eps 1e-3 */
-    /* Mean over all selected samples of the batch: sample n of frame b counts when select[b*N+n] != 0; index
-     * (B,N) is its pixel in the frame, value (B,N) its target. */
+    /* Mean over all selected samples of the batch: sample n of frame b counts when select[b*N+n] != 0; index (B,N) is
+     * its pixel in the frame, value (B,N) its target. */
     int (*loss_sampled)(struct op_ctx *ctx, size_t B, size_t N, size_t pixels, double weight,
                         const float *pred, const int32_t *index, const float *value, const uint8_t *select,
                         double *loss, float *dpred, struct err *e);

@@ -1,5 +1,5 @@
-/* From sparse samples to frames: a checkpoint, or a classical method, behind one interface. What
- * sgaps-reconstruct, sgaps-eval, sgaps-sample, validation during training and the server use. */
+/* From sparse samples to frames: a checkpoint, or a classical method, behind one interface. What sgaps-reconstruct,
+ * sgaps-eval, sgaps-sample, validation during training and the server use. */
 #ifndef SGAPS_RECON_RECON_H
 #define SGAPS_RECON_RECON_H
 
@@ -43,8 +43,7 @@ struct recon_frame {
     float sentinel;
     const uint8_t *truth; /* (H,W), for thumbnail only */
 };
-/* B frames of W x H into out (B,H,W) float, white = 1, not clipped, and when wanted importance (B,h,w) scaled
- * to [0,1]. */
+/* B frames of W x H into out (B,H,W) float, white = 1, not clipped, and when wanted importance (B,h,w) scaled to [0,1]. */
 int recon_run(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H, float *out,
               enum recon_importance importance, float *map, struct err *e);
 /* The map's size for a kind at W x H. */

@@ -1,5 +1,5 @@
-/* Where to look: N coordinates for a frame of W x H pixels, always exactly N (N <= W*H), never two on one
- * pixel, each at a pixel centre. Deterministic for (seed, session, frame). uv (N,2). Thread-safe. */
+/* Where to look: N coordinates for a frame of W x H pixels, always exactly N (N <= W*H), never two on one pixel,
+ * each at a pixel centre. Deterministic for (seed, session, frame). uv (N,2). Thread-safe. */
 #ifndef SGAPS_SAMPLE_SAMPLE_H
 #define SGAPS_SAMPLE_SAMPLE_H
 

@@ -1,7 +1,6 @@
 /* The Sparse Pixel Transformer: parameters by torch's names, forward and backward on any op table.
  *
- * Source: spec "The model"; numbers are held against PyTorch (tests/golden). One struct spt is used by one
- * thread at a time.
+ * Source: spec "The model"; numbers are held against PyTorch (tests/golden). One struct spt is used by one thread at a time.
  *
  *     struct op_ctx ctx;  op_open(&ctx, "cpu", 0, 0, &e);
  *     struct spt *m;      spt_create(&m, &config, &ctx, &e);
@@ -37,16 +36,16 @@ struct spt_batch {
     const float *pixels;   /* (B,N,3) u, v, value/255 */
     const float *state;    /* (B,S) raw; entries whose mask is 0 are ignored */
     const float *mask;     /* (B,S) 1 = valid; all zero: no state */
-    const float *prefill;  /* (B,2,H,W) planes of interp/prefill.h, for a model with prefill; else NULL. H,W
-                              are the  padded size spt_padded gives, so planes for a frame that is no multiple
-                              of p have the  edge repeated. */
+    const float
+        *prefill; /* (B,2,H,W) planes of interp/prefill.h, for a model with prefill; else NULL. H,W are the
+                               padded size spt_padded gives, so planes for a frame that is no multiple of p have the
+                               edge repeated. */
 };
 
 struct spt_options {
     int train;           /* batch statistics, dropout, activations kept for spt_backward */
     uint64_t seed, step; /* of the dropout masks */
-    int importance; /* also attention_importance of the last decoder layer; -1: none, else enum op_importance
-                     */
+    int importance; /* also attention_importance of the last decoder layer; -1: none, else enum op_importance */
 };
 
 int spt_create(struct spt **m, const struct model_config *config, struct op_ctx *ctx, struct err *e);
@@ -78,15 +77,14 @@ void spt_map_size(const struct spt *m, uint32_t H, uint32_t W, uint32_t *h, uint
 /* Grows its arenas when a batch is larger than any before. */
 int spt_forward(struct spt *m, const struct spt_batch *batch, const struct spt_options *options,
                 struct err *e);
-/* Device pointers, valid until the next forward: output (B,H,W) cropped to H,W, float; map (B,h,w), raw (not
- * scaled to 0..1). spt_download_* copy to the host. */
+/* Device pointers, valid until the next forward: output (B,H,W) cropped to H,W, float; map (B,h,w), raw (not scaled
+ * to 0..1). spt_download_* copy to the host. */
 const float *spt_output(const struct spt *m);
 const float *spt_map(const struct spt *m);
 void spt_download_output(struct spt *m, float *host);
 void spt_download_map(struct spt *m, float *host);
 
-/* After a training forward: doutput (B,H,W) device float. Parameter gradients accumulate until
- * spt_zero_gradients. */
+/* After a training forward: doutput (B,H,W) device float. Parameter gradients accumulate until spt_zero_gradients. */
 float *
 spt_output_gradient(struct spt *m); /* a zeroed (B,H,W) buffer to write into, valid until the next forward */
 int spt_backward(struct spt *m, struct err *e);
@@ -97,9 +95,9 @@ size_t spt_parameter_count(const struct spt *m);
 float *spt_parameters(struct spt *m);
 float *spt_gradients(struct spt *m);
 
-/* A stage by the name it has in the reference ("pixel_tokens", "state_token", "encoder.0", "decoder.1",
- * "refine.0", "refine.blocks", "refine.shuffled") for tests: set before a forward; called with device data in
- * rows of channels (NHWC for images). */
+/* A stage by the name it has in the reference ("pixel_tokens", "state_token", "encoder.0", "decoder.1", "refine.0",
+ * "refine.blocks", "refine.shuffled") for tests: set before a forward; called with device data in rows of
+ * channels (NHWC for images). */
 typedef void (*spt_stage_fn)(void *user, const char *name, const act *x, size_t rows, size_t columns);
 void spt_on_stage(struct spt *m, spt_stage_fn fn, void *user);
 
