@@ -1,0 +1,12 @@
+/* Capitals, digits and a few signs, five by seven, for captions. */
+#ifndef SGAPS_VIEW_FONT_H
+#define SGAPS_VIEW_FONT_H
+
+#include <stdint.h>
+
+enum { FONT_WIDTH = 5, FONT_HEIGHT = 7 };
+
+/* Seven rows, the leftmost pixel in bit 4. Small letters become capitals, what is not there a space. */
+const uint8_t *font_glyph(char c);
+
+#endif
