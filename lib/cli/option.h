@@ -1,4 +1,6 @@
-/* One option table for each tool: the parser, --help, completions and the man-page test all come from it. */
+/* One option table for each tool: the parser, --help, completions and the man-page test all come from it. The hidden
+ * option --list-options prints it for programs, one option a line, tab-separated: letter, name, argument, help ("-"
+ * for none; [=ARG] when the argument may be left out). */
 #ifndef SGAPS_CLI_OPTION_H
 #define SGAPS_CLI_OPTION_H
 
@@ -32,16 +34,17 @@ struct option_row {
     const char *name;
     void *value;
     const char *argument; /* "FILE" in the help, or the choices "a|b|c" */
-    const char *help;
+    const char *help;     /* NULL: hidden. A heading's text */
     double low, high;
 };
 
 /* What every tool has: help, version, quiet, verbose always; the rest as asked for by the flags. */
 struct common_options {
     int quiet, verbose, force, json, dry_run, no_history;
-    int64_t threads;                /* 0: all cores */
-    int64_t seed;                   /* -1: not given */
-    const char *device, *precision; /* "auto"; NULL: not given */
+    int64_t threads;       /* 0: all cores */
+    int64_t seed;          /* -1: not given */
+    const char *device;    /* cpu, cuda, cuda:N or auto; NULL: not given */
+    const char *precision; /* fp32 or bf16; NULL: not given */
 };
 enum {
     COMMON_THREADS = 1,
@@ -72,12 +75,13 @@ struct parsed {
     const char **files;
     size_t file_count;
     int argc;
-    char **argv;
+    char **argv;    /* in the order given */
+    char *expanded; /* the names that parsed_expand_directories found */
 };
 void tool_parse(const struct tool *tool, struct parsed *p, int argc, char **argv, int stdin_default);
 void parsed_release(struct parsed *p);
 
-/* Prints "TOOL: reason" and returns the exit code: return tool_fail(&e); */
+/* Prints "TOOL: reason" and returns the exit code: return tool_fail(&e); without a reason only the code. */
 int tool_fail(const struct err *e);
 /* fflush(stdout) checked: the last line of main. code 0 becomes ERR_IO when the output could not be written. */
 int tool_finish(int code);

@@ -29,10 +29,11 @@ void json_key_integer(struct json *j, const char *key, int64_t x);
 void json_key_bool(struct json *j, const char *key, int x);
 void json_end(struct json *j); /* closes all, writes the line end */
 
-/* A table collected row by row, then printed aligned (for people) or as TSV (for programs). Cells are text. */
+/* A table collected cell by cell, row after row, then printed aligned (for people) or as TSV (for programs). Cells are
+ * text; a tab or line end in one is printed as a space. Running out of memory ends the tool with ERR_INTERNAL. */
 struct table {
-    char **cell;
-    size_t rows, columns, capacity;
+    char **cell; /* the headings are the first row */
+    size_t cells, columns, capacity;
 };
 void table_begin(struct table *t, size_t columns, const char *const *headings);
 void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
