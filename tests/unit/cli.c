@@ -166,7 +166,7 @@ static void test_refusals(void)
         int code = run(bad[i].line, out, sizeof out);
         const char *says = i == 3 ? "--ratio needs a value" : bad[i].says;
         ok(code == 64 && lines_in(out) == 1 && !strncmp(out, "sgaps-test: ", 12) && strstr(out, says),
-           "%s: 64 and one line: %.100s", bad[i].line, out + 12);
+           "%s: 64 and one line: %.*s", bad[i].line, (int)strcspn(out, "\n") - 12, out + 12);
     }
 }
 
