@@ -218,7 +218,7 @@ struct op_table {
     /* 1 - mean SSIM, 11x11 Gaussian sigma 1.5, valid windows, K1 .01 K2 .03, range 1; mean over frames. */
     int (*loss_ssim)(struct op_ctx *ctx, size_t B, size_t H, size_t W, double weight, const float *pred,
                      const float *target, double *loss, float *dpred, struct err *e);
-    /* Mean absolute difference of the forward differences in x and in y. */
+    /* Mean absolute error of the forward differences in x, plus the same in y. */
     int (*loss_gradient)(struct op_ctx *ctx, size_t B, size_t H, size_t W, double weight, const float *pred,
                          const float *target, double *loss, float *dpred, struct err *e);
 
