@@ -1,7 +1,8 @@
-/* The configuration: one table of keys (conf.c) gives defaults, types, ranges, YAML, JSON, presets and error messages.
+/* The configuration: one table of keys (conf_keys.c) gives defaults, types, ranges, YAML, JSON and error messages.
  *
  * Order: defaults < presets < -c FILE ... < --set a.b=v ... < a tool's own options. `--set model=spt-small` picks a preset
- * of a group. An unknown key is ERR_CONFIG and names the nearest known one. Keys and defaults: spec/config.md. */
+ * of a group, as does `model: spt-small` in a file, and model.name when it is a preset's; a preset never overwrites what
+ * was given explicitly, whichever came first. An unknown key is ERR_CONFIG and names the nearest known one. */
 #ifndef SGAPS_CONF_CONF_H
 #define SGAPS_CONF_CONF_H
 
@@ -90,7 +91,8 @@ struct config {
     struct mask_update_config mask_update;
     struct cleaning_config cleaning;
     struct server_config server;
-    uint8_t given[256]; /* by key index: was it set by a preset, a file or --set? (conf_given) */
+    uint8_t given
+        [256]; /* by key: 0 default, 1 from a preset or a checkpoint, 2 from a file or --set (config_given) */
 };
 
 void config_init(struct config *c); /* the defaults */
@@ -99,16 +101,18 @@ int config_file(struct config *c, const char *path, struct err *e);      /* YAML
 int config_set(struct config *c, const char *assignment, struct err *e); /* "training.lr=1e-3"; "--set" */
 /* Was this key given explicitly (not through a preset)? */
 int config_given(const struct config *c, const char *key);
-/* Ranges between keys: heads divide embed_dim, prefill needs patches, ... */
+/* Rules between keys: heads divide embed_dim, prefill needs patches, ... */
 int config_check(const struct config *c, struct err *e);
 
-/* The whole configuration, or the model group alone, as JSON on one line. free() it. */
+/* The whole configuration as JSON on one line. free() it; NULL: out of memory. */
 char *config_json(const struct config *c);
 /* The model group of a checkpoint's JSON: missing keys take the checkpoint defaults of spec/config.md (not the preset's),
- * sizes must be there, unknown keys are ignored. */
+ * sizes must be there, unknown keys are ignored. ERR_DATA; ERR_UNAVAILABLE for a feature that is not built in. */
 int config_model_from_json(struct model_config *m, const char *json, struct err *e);
-/* All groups of a checkpoint's JSON into c (for --resume): unknown keys ignored. */
+/* All groups of a checkpoint's JSON into c (for --resume): unknown keys ignored, keys that were given explicitly kept. */
 int config_from_json(struct config *c, const char *json, struct err *e);
+/* What the model group must fulfil together; code is what a failure returns. */
+int config_model_check(const struct model_config *m, int code, struct err *e);
 /* First key of the model group that differs, or NULL. */
 const char *config_model_difference(const struct model_config *a, const struct model_config *b);
 int config_preset_model(struct model_config *m, const char *name, struct err *e);
