@@ -22,7 +22,7 @@ int interp_linear(const float *uv, const float *value, size_t n, uint32_t W, uin
 int interp_natural(const float *uv, const float *value, size_t n, uint32_t W, uint32_t H, float *out,
                    struct err *e);
 /* The k x k area average of the frame, k*k <= n, enlarged by bicubic interpolation (Keys, a = -0.5, edges repeated):
- * what n values buy without any model. */
+ * what n values buy without any model. out: white = 1. */
 int interp_thumbnail(const uint8_t *frame, size_t n, uint32_t W, uint32_t H, float *out, struct err *e);
 
 /* prefill (2,Hp,Wp): plane 0 the linear interpolation, plane 1 the distance to the nearest sample over sqrt(H*W/n).

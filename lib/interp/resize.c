@@ -80,7 +80,7 @@ int interp_thumbnail(const uint8_t *frame, size_t n, uint32_t W, uint32_t H, flo
     if (!rc) {
         for (uint32_t y = 0; y < k; y++)
             for (uint32_t x = 0; x < k; x++)
-                small[(size_t)y * k + x] = cell_mean(frame, W, H, x, k, y, k);
+                small[(size_t)y * k + x] = cell_mean(frame, W, H, x, k, y, k) / 255;
         for (uint32_t x = 0; x < W; x++) {
             struct taps t = bicubic_taps(x, W, k);
             for (uint32_t y = 0; y < k; y++) {
