@@ -34,6 +34,8 @@ struct session_info {
 /* path "-" is standard input, spooled to a temporary file. Errors: ERR_NOINPUT missing or unreadable, ERR_DATA not a
  * recording, truncated or of a higher version, ERR_TEMPFAIL locked. */
 int recording_open(struct recording **r, const char *path, struct err *e);
+/* The same for recording_check: goes on where a session is faulty, so that all faults can be listed. */
+int recording_open_any(struct recording **r, const char *path, struct err *e);
 void recording_close(struct recording *r);
 const char *recording_path(const struct recording *r); /* for messages: "standard input" for "-" */
 const char *recording_attribute(const struct recording *r,

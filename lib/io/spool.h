@@ -1,15 +1,24 @@
-/* HDF5 cannot seek a pipe: what comes from one is copied to a file under $TMPDIR, opened by name, then unlinked. */
+/* HDF5 cannot seek a pipe: what comes from one is copied to a file under $TMPDIR, opened by name, then unlinked. A
+ * signal that ends the process removes it. */
 #ifndef SGAPS_IO_SPOOL_H
 #define SGAPS_IO_SPOOL_H
 
-#include <stddef.h>
-
+#include "base/atomic_file.h"
 #include "base/err.h"
 
-/* Copies standard input to a new temporary file whose name goes to path (to be unlinked once opened). Says so in a note. */
-int spool_input(char *path, size_t size, struct err *e);
-/* A temporary name to write to, and its copy to standard output. */
-int spool_output_name(char *path, size_t size, struct err *e);
-int spool_to_stdout(const char *path, struct err *e);
+struct spool {
+    struct atomic_file file;
+    const char *path; /* what to open; NULL: none */
+};
+
+/* 1 for "-" and for what cannot seek: a FIFO, a device. */
+int spool_needed(const char *path);
+/* Copies path ("-": standard input) to a new temporary file. Says so in a note. */
+int spool_input(struct spool *s, const char *path, struct err *e);
+/* A temporary file to write to, and its copy to path ("-": standard output). */
+int spool_output(struct spool *s, struct err *e);
+int spool_send(const struct spool *s, const char *path, struct err *e);
+/* Removes the file; safe on a zeroed struct. */
+void spool_release(struct spool *s);
 
 #endif

@@ -1,0 +1,181 @@
+/* sgaps-info --check: reads everything and lists what is wrong. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/recording_private.h"
+
+/* So many faults of one session are told one by one, the rest as a number. */
+enum { TELL = 100, BLOCK = 256 };
+
+struct check {
+    struct recording *r;
+    struct session *s;
+    size_t session;
+    recording_fault_fn fn;
+    void *user;
+    long faults, here;
+};
+
+static void tell(struct check *c, const char *text)
+{
+    c->faults++;
+    if (++c->here <= TELL)
+        c->fn(c->user, text);
+}
+
+static void fault(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void fault(struct check *c, const char *fmt, ...)
+{
+    char reason[512], text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(reason, sizeof reason, fmt, ap);
+    va_end(ap);
+    snprintf(text, sizeof text, "%s: /sessions/%s/%s", c->r->shown, c->s->id, reason);
+    tell(c, text);
+}
+
+static void check_lengths(struct check *c)
+{
+    const struct session *s = c->s;
+    for (int i = 0; i < COLUMNS; i++) {
+        const struct column *column = &s->column[i];
+        if (column->id <= 0 || !column_kinds[i].per_row)
+            continue;
+        size_t rows = i == OFFSET && column->rows ? column->rows - 1 : column->rows;
+        if (rows > s->info.T)
+            fault(c, "%s: has %zu rows, the shortest column %zu: the writer was interrupted", column->name,
+                  rows, s->info.T);
+    }
+    if (s->column[FRAMES].id > 0 && s->column[FRAMES].rows > s->info.K)
+        fault(c, "frames: has %zu rows, %zu of them belong to a row", s->column[FRAMES].rows, s->info.K);
+}
+
+static void check_columns(struct check *c, size_t t0, size_t n, double *last)
+{
+    struct err e;
+    double timestamp[BLOCK], recv_time[BLOCK];
+    int64_t frame_id[BLOCK];
+    if (recording_columns(c->r, c->session, t0, n, frame_id, timestamp, recv_time, NULL, &e)) {
+        tell(c, e.text);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(timestamp[i]))
+            fault(c, "timestamp[%zu]: is %g", t0 + i, timestamp[i]);
+        else if (timestamp[i] < *last)
+            fault(c, "timestamp[%zu]: is %.9g after %.9g, time runs backwards", t0 + i, timestamp[i], *last);
+        if (isfinite(timestamp[i]))
+            *last = timestamp[i];
+        if (c->s->info.has_recv_time && !isfinite(recv_time[i]))
+            fault(c, "recv_time[%zu]: is %g", t0 + i, recv_time[i]);
+    }
+}
+
+static void check_state(struct check *c, size_t t, float *state)
+{
+    struct err e;
+    uint16_t length;
+    if (recording_state(c->r, c->session, t, 1, state, &length, &e)) {
+        tell(c, e.text);
+        return;
+    }
+    for (size_t i = 0; i < c->s->info.S; i++)
+        if (!isfinite(state[i]))
+            fault(c, "state[%zu,%zu]: is %g", t, i, (double)state[i]);
+}
+
+static void check_samples(struct check *c, size_t t, struct samples *samples)
+{
+    struct err e;
+    if (recording_samples(c->r, c->session, t, 0, samples, &e)) {
+        tell(c, e.text);
+        return;
+    }
+    /* Only now is it worth asking for the place of the first bad one. */
+    for (size_t i = 0; i < samples->n; i++)
+        if (!(samples->uv[2 * i] >= 0 && samples->uv[2 * i] <= 1 && samples->uv[2 * i + 1] >= 0 &&
+              samples->uv[2 * i + 1] <= 1))
+            fault(c, "samples: row %zu, sample %zu: u=%.9g v=%.9g lie outside [0,1]", t, i,
+                  (double)samples->uv[2 * i], (double)samples->uv[2 * i + 1]);
+    if (c->s->older && recording_samples(c->r, c->session, t, 1, samples, &e))
+        tell(c, e.text);
+}
+
+static void check_pictures(struct check *c, size_t t, float *row, uint8_t *image)
+{
+    struct err e;
+    int present;
+    const struct session_info *info = &c->s->info;
+    if (info->has_frames && recording_frame(c->r, c->session, t, image, &present, &e))
+        tell(c, e.text);
+    if (info->has_reconstruction && recording_reconstruction(c->r, c->session, t, row, &e))
+        tell(c, e.text);
+    else if (info->has_reconstruction && info->reconstruction_f32)
+        for (size_t i = 0; i < (size_t)info->W * info->H; i++)
+            if (!isfinite(row[i])) {
+                fault(c, "reconstruction[%zu]: pixel %zu is %g", t, i, (double)row[i]);
+                break;
+            }
+    if (info->has_importance && recording_importance(c->r, c->session, t, row, &e))
+        tell(c, e.text);
+    else if (info->has_importance)
+        for (size_t i = 0; i < (size_t)info->map_w * info->map_h; i++)
+            if (!(row[i] >= 0 && row[i] <= 1)) {
+                fault(c, "importance[%zu]: entry %zu is %g, outside [0,1]", t, i, (double)row[i]);
+                break;
+            }
+}
+
+static int check_session(struct check *c, struct err *e)
+{
+    const struct session_info *info = &c->s->info;
+    size_t pixels = (size_t)info->W * info->H, map = (size_t)info->map_w * info->map_h;
+    float *row = NULL, *state = NULL;
+    uint8_t *image = NULL;
+    struct samples samples = {0};
+    double last = -INFINITY;
+    int bad = mem_alloc(&row, pixels > map ? pixels : map, sizeof *row, "a frame", e);
+    bad = bad ? bad : mem_alloc(&image, pixels, 1, "a frame", e);
+    bad = bad ? bad : mem_alloc(&state, info->S, sizeof *state, "a state", e);
+    if (!bad && !c->s->older)
+        check_lengths(c);
+    for (size_t t = 0; t < info->T && !bad; t++) {
+        if (t % BLOCK == 0)
+            check_columns(c, t, info->T - t < BLOCK ? info->T - t : BLOCK, &last);
+        if (info->S)
+            check_state(c, t, state);
+        if (info->has_samples)
+            check_samples(c, t, &samples);
+        check_pictures(c, t, row, image);
+    }
+    free(row);
+    free(image);
+    free(state);
+    samples_release(&samples);
+    return bad;
+}
+
+long recording_check(struct recording *r, recording_fault_fn fn, void *user, struct err *e)
+{
+    struct check c = {.r = r, .fn = fn, .user = user};
+    for (size_t i = 0; i < r->faults; i++)
+        tell(&c, r->fault[i]);
+    for (size_t i = 0; i < r->sessions; i++) {
+        c.session = i;
+        c.here = 0;
+        if (recording_use(r, i, &c.s, e) || check_session(&c, e))
+            return -1;
+        if (c.here > TELL) {
+            char text[256];
+            snprintf(text, sizeof text, "%.100s: /sessions/%.60s: and %ld more", r->shown, c.s->id,
+                     c.here - TELL);
+            fn(user, text);
+        }
+    }
+    return c.faults;
+}
