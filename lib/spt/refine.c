@@ -1,0 +1,240 @@
+/* The refine head: two residual blocks, then a 3x3 convolution to one channel, or from patches a pixel shuffle to full
+ * resolution and light convolutions there. */
+#include <stdio.h>
+
+#include "spt/network.h"
+
+static struct op_conv conv_at(const struct spt *m, size_t H, size_t W, size_t C, size_t O, const float *w,
+                              const float *bias)
+{
+    return (struct op_conv){.B = m->act.shape.B, .H = H, .W = W, .C = C, .O = O, .w = w, .bias = bias};
+}
+
+static struct op_batch_norm batch_norm_of(const struct spt *m, const struct conv_norm *half)
+{
+    return (struct op_batch_norm){.rows = m->act.shape.B * m->act.shape.Q,
+                                  .C = m->C,
+                                  .eps = 1e-5f,
+                                  .momentum = 0.1f,
+                                  .relu = 1,
+                                  .gamma = half->bn.norm.gamma,
+                                  .beta = half->bn.norm.beta};
+}
+
+static int block_half(struct spt *m, const struct block_weights *w, const struct block_act *b, int i,
+                      const act *x, const act *residual, act *y, struct err *e)
+{
+    const struct shape *s = &m->act.shape;
+    const struct conv_norm *half = &w->half[i];
+    struct op_conv p = conv_at(m, s->h, s->w, m->C, m->C, half->w, NULL);
+    if (!s->train) {
+        p.w = half->folded_w;
+        p.bias = half->folded_b;
+        p.residual = residual;
+        p.relu = 1;
+        return m->ops->conv3x3(m->ctx, &p, x, y, e);
+    }
+    TRY(m->ops->conv3x3(m->ctx, &p, x, b->conv[i], e));
+    struct op_batch_norm n = batch_norm_of(m, half);
+    n.residual = residual;
+    m->ops->batch_norm(m->ctx, &n, b->conv[i], y, b->mean[i], b->rstd[i], half->bn.mean, half->bn.var);
+    return 0;
+}
+
+static int blocks_forward(struct spt *m, struct err *e)
+{
+    const struct head_act *h = &m->act.head;
+    size_t rows = m->act.shape.B * m->act.shape.Q;
+    for (int i = 0; i < 2; i++) {
+        const struct block_act *b = &h->block[i];
+        act *y = i ? h->blocks : h->block[1].x;
+        TRY(block_half(m, &m->head.block[i], b, 0, b->x, NULL, b->middle, e));
+        TRY(block_half(m, &m->head.block[i], b, 1, b->middle, b->x, y, e));
+        char name[32];
+        snprintf(name, sizeof name, "refine.%d", i);
+        if (m->patch == 1)
+            stage_report(m, name, y, rows, m->C);
+    }
+    return 0;
+}
+
+static size_t full_channels(const struct spt *m)
+{
+    return FULL_CHANNELS + (m->config.prefill == PREFILL_LINEAR ? 2 : 0);
+}
+
+static int patches_forward(struct spt *m, struct err *e)
+{
+    const struct op_table *ops = m->ops;
+    const struct head_weights *w = &m->head;
+    const struct head_act *h = &m->act.head;
+    const struct shape *s = &m->act.shape;
+    size_t rows = s->B * s->Q, pixels = s->B * s->Hp * s->Wp, p = m->patch, C = full_channels(m);
+    stage_report(m, "refine.blocks", h->blocks, rows, m->C);
+    struct op_conv up = conv_at(m, s->h, s->w, m->C, FULL_CHANNELS * p * p, w->up.w, w->up.b);
+    TRY(ops->conv3x3(m->ctx, &up, h->blocks, h->up, e));
+    ops->pixel_shuffle(m->ctx, s->B, s->h, s->w, FULL_CHANNELS, p, C, h->up, h->full[0]);
+    if (m->config.prefill == PREFILL_LINEAR) {
+        ops->copy_rows(m->ctx, pixels, 2, h->planes, 2, act_at(m, h->full[0], FULL_CHANNELS), C, 0);
+        ops->copy_rows(m->ctx, pixels, 1, h->planes, 2, h->plane, 1, 0);
+    }
+    stage_report(m, "refine.shuffled", h->full[0], pixels, C);
+    for (int i = 0; i < 2; i++) {
+        struct op_conv full =
+            conv_at(m, s->Hp, s->Wp, i ? FULL_CHANNELS : C, FULL_CHANNELS, w->full[i].w, w->full[i].b);
+        full.relu = 1;
+        TRY(ops->conv3x3(m->ctx, &full, h->full[i], h->full[i + 1], e));
+    }
+    struct op_conv out = conv_at(m, s->Hp, s->Wp, FULL_CHANNELS, 1, w->out.w, w->out.b);
+    out.residual = m->config.prefill == PREFILL_LINEAR ? h->plane : NULL;
+    return ops->conv3x3(m->ctx, &out, h->full[2], h->out, e);
+}
+
+/* Cuts the padding off, and makes float of what may be bfloat16. */
+static int crop(struct spt *m, struct err *e)
+{
+    const struct activations *a = &m->act;
+    const struct shape *s = &a->shape;
+    if (a->cropped != a->head.out)
+        for (size_t b = 0; b < s->B; b++)
+            m->ops->copy_rows(m->ctx, s->H, s->W, act_at(m, a->head.out, b * s->Hp * s->Wp), s->Wp,
+                              act_at(m, a->cropped, b * s->H * s->W), s->W, 0);
+    if (!m->ctx->bf16)
+        return 0;
+    TRY(host_room(m, s->B * s->H * s->W, e));
+    m->ops->download_act(m->ctx, m->host, a->cropped, s->B * s->H * s->W);
+    m->ops->upload(m->ctx, a->output, m->host, s->B * s->H * s->W * sizeof(float));
+    return 0;
+}
+
+int refine_forward(struct spt *m, struct err *e)
+{
+    const struct op_table *ops = m->ops;
+    const struct head_act *h = &m->act.head;
+    const struct shape *s = &m->act.shape;
+    size_t pixels = s->B * s->Hp * s->Wp;
+    if (m->patch > 1) {
+        struct op_linear p = {
+            .M = s->B * s->Q, .N = m->C, .K = m->D, .w = m->head.proj.w, .bias = m->head.proj.b};
+        TRY(ops->linear(m->ctx, &p, h->x, h->block[0].x, e));
+    }
+    TRY(blocks_forward(m, e));
+    if (m->patch > 1) {
+        TRY(patches_forward(m, e));
+    } else {
+        struct op_conv out = conv_at(m, s->h, s->w, m->C, 1, m->head.out.w, m->head.out.b);
+        TRY(ops->conv3x3(m->ctx, &out, h->blocks, h->out, e));
+        stage_report(m, "refine.2", h->out, pixels, 1);
+    }
+    if (m->config.prefill != PREFILL_LINEAR)
+        ops->sigmoid(m->ctx, pixels, h->out, h->out);
+    if (m->patch == 1)
+        stage_report(m, "refine.3", h->out, pixels, 1);
+    return crop(m, e);
+}
+
+/* dy and dx (B,H,W,.): gradients of weights, and of the input. */
+static int conv_backward(struct spt *m, const struct op_conv *p, const struct linear_weights *w, const act *x,
+                         const act *dy, act *dx, struct err *e)
+{
+    TRY(m->ops->conv3x3_backward_weight(m->ctx, p, x, dy, gradient_of(m, w->w),
+                                        w->b ? gradient_of(m, w->b) : NULL, e));
+    return m->ops->conv3x3_backward_data(m->ctx, p, dy, dx, e);
+}
+
+/* g.x: gradient of what leaves the block, then of what enters it. */
+static int block_backward(struct spt *m, int i, const act *y, struct err *e)
+{
+    struct gradient_act *g = &m->act.g;
+    const struct shape *s = &m->act.shape;
+    const struct block_act *b = &m->act.head.block[i];
+    const struct conv_norm *first = &m->head.block[i].half[0], *second = &m->head.block[i].half[1];
+    struct op_conv p = conv_at(m, s->h, s->w, m->C, m->C, second->w, NULL);
+    struct op_batch_norm n = batch_norm_of(m, second);
+    struct linear_weights w = {second->w, NULL};
+    n.residual = b->x;
+    m->ops->batch_norm_backward(m->ctx, &n, b->conv[1], y, b->mean[1], b->rstd[1], g->x, g->n, g->a,
+                                gradient_of(m, n.gamma), gradient_of(m, n.beta));
+    TRY(conv_backward(m, &p, &w, b->middle, g->n, g->x, e));
+    n = batch_norm_of(m, first);
+    m->ops->batch_norm_backward(m->ctx, &n, b->conv[0], b->middle, b->mean[0], b->rstd[0], g->x, g->x, NULL,
+                                gradient_of(m, n.gamma), gradient_of(m, n.beta));
+    p.w = w.w = first->w;
+    TRY(conv_backward(m, &p, &w, b->x, g->x, g->n, e));
+    m->ops->add(m->ctx, s->B * s->Q * m->C, g->a, g->n);
+    act *swap = g->x;
+    g->x = g->n;
+    g->n = swap;
+    return 0;
+}
+
+/* The gradient of head.out into g.full[0]: padding put back as zeros, through the sigmoid. */
+static int output_backward(struct spt *m, struct err *e)
+{
+    const struct op_table *ops = m->ops;
+    const struct activations *a = &m->act;
+    const struct shape *s = &a->shape;
+    size_t pixels = s->B * s->Hp * s->Wp, n = s->B * s->H * s->W;
+    const act *d = a->doutput;
+    if (m->ctx->bf16) {
+        TRY(host_room(m, n, e));
+        ops->download(m->ctx, m->host, a->doutput, n * sizeof(float));
+        ops->upload_act(m->ctx, a->g.full[1], m->host, n);
+        d = a->g.full[1];
+    }
+    ops->zero(m->ctx, a->g.full[0], pixels * m->act_size);
+    for (size_t b = 0; b < s->B; b++)
+        ops->copy_rows(m->ctx, s->H, s->W, act_at(m, d, b * s->H * s->W), s->W,
+                       act_at(m, a->g.full[0], b * s->Hp * s->Wp), s->Wp, 0);
+    if (m->config.prefill != PREFILL_LINEAR)
+        ops->sigmoid_backward(m->ctx, pixels, a->head.out, a->g.full[0], a->g.full[0]);
+    return 0;
+}
+
+/* From g.full[0] to g.x, the gradient of what leaves the blocks. */
+static int patches_backward(struct spt *m, struct err *e)
+{
+    const struct op_table *ops = m->ops;
+    const struct head_weights *w = &m->head;
+    const struct head_act *h = &m->act.head;
+    const struct gradient_act *g = &m->act.g;
+    const struct shape *s = &m->act.shape;
+    size_t pixels = s->B * s->Hp * s->Wp, p = m->patch, C = full_channels(m);
+    struct op_conv conv = conv_at(m, s->Hp, s->Wp, FULL_CHANNELS, 1, w->out.w, NULL);
+    TRY(conv_backward(m, &conv, &w->out, h->full[2], g->full[0], g->full[1], e));
+    for (int i = 1; i >= 0; i--) {
+        ops->relu_backward(m->ctx, pixels * FULL_CHANNELS, h->full[i + 1], g->full[1], g->full[0]);
+        conv = conv_at(m, s->Hp, s->Wp, i ? FULL_CHANNELS : C, FULL_CHANNELS, w->full[i].w, NULL);
+        TRY(conv_backward(m, &conv, &w->full[i], h->full[i], g->full[0], g->full[1], e));
+    }
+    ops->pixel_shuffle_backward(m->ctx, s->B, s->h, s->w, FULL_CHANNELS, p, C, g->full[1], g->full[0]);
+    conv = conv_at(m, s->h, s->w, m->C, FULL_CHANNELS * p * p, w->up.w, NULL);
+    return conv_backward(m, &conv, &w->up, h->blocks, g->full[0], g->x, e);
+}
+
+int refine_backward(struct spt *m, struct err *e)
+{
+    const struct op_table *ops = m->ops;
+    const struct head_act *h = &m->act.head;
+    const struct shape *s = &m->act.shape;
+    struct gradient_act *g = &m->act.g;
+    TRY(output_backward(m, e));
+    if (m->patch > 1) {
+        TRY(patches_backward(m, e));
+    } else {
+        struct op_conv out = conv_at(m, s->h, s->w, m->C, 1, m->head.out.w, NULL);
+        TRY(conv_backward(m, &out, &m->head.out, h->blocks, g->full[0], g->x, e));
+    }
+    TRY(block_backward(m, 1, h->blocks, e));
+    TRY(block_backward(m, 0, h->block[1].x, e));
+    if (m->patch == 1)
+        return 0;
+    struct op_linear p = {.M = s->B * s->Q, .N = m->C, .K = m->D, .w = m->head.proj.w};
+    TRY(ops->linear_backward_weight(m->ctx, &p, h->x, g->x, gradient_of(m, p.w),
+                                    gradient_of(m, m->head.proj.b), e));
+    TRY(ops->linear_backward_data(m->ctx, &p, g->x, g->n, 0, e));
+    act *swap = g->x;
+    g->x = g->n;
+    g->n = swap;
+    return 0;
+}
