@@ -58,6 +58,13 @@ $(tool_bin): $(bin)/sgaps-%: $$(patsubst %.c,$(O)/%.o,$$(wildcard cmd/$$*/*.c)) 
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(libs)
 
+# The cpu backend is one source compiled for three instruction sets; the machine's is chosen when it runs. Loops there
+# are worth -O3 and fused multiply-adds.
+x86 := $(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null))
+$(O)/lib/op/cpu/cpu_%.o: all_cflags += -O3 -ffp-contract=fast
+$(O)/lib/op/cpu/cpu_avx2.o: all_cflags += $(if $(x86),-mavx2 -mfma)
+$(O)/lib/op/cpu/cpu_avx512.o: all_cflags += $(if $(x86),-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+
 -include $(lib_obj:.o=.d) $(tool_obj:.o=.d)
 
 # make V=1 shows the command lines.

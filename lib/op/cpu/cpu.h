@@ -1,0 +1,40 @@
+/* Private to the room. The operations are written once, in the .inc files, and compiled once for each instruction set
+ * (cpu_avx512.c, cpu_avx2.c, cpu_base.c): op_cpu.open picks the table this machine can run and puts it into ctx->ops. */
+#ifndef SGAPS_OP_CPU_CPU_H
+#define SGAPS_OP_CPU_CPU_H
+
+#include "op/cpu/onednn.h"
+#include "op/op.h"
+
+/* Sums over rows are taken in blocks of at most this many columns, so that partial sums fit what open has taken. */
+enum { SUM_COLUMNS = 512, SUM_KINDS = 4 };
+
+struct cpu_state {
+    struct onednn *onednn;
+    float *scratch;
+    size_t scratch_size; /* floats */
+    double *sums;        /* (threads, SUM_KINDS, SUM_COLUMNS) */
+};
+
+/* *p = at least n floats, 64-byte aligned, not zeroed, valid until the next call of an operation. */
+int cpu_scratch(struct op_ctx *ctx, size_t n, float **p, struct err *e);
+
+int cpu_open(struct op_ctx *ctx, struct err *e);
+void cpu_close(struct op_ctx *ctx);
+int cpu_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e);
+void cpu_free(struct op_ctx *ctx, void *p);
+void cpu_copy(struct op_ctx *ctx, void *to, const void *from, size_t bytes);
+void cpu_copy_act(struct op_ctx *ctx, act *to, const float *from, size_t n);
+void cpu_read_act(struct op_ctx *ctx, float *to, const act *from, size_t n);
+void cpu_zero(struct op_ctx *ctx, void *p, size_t bytes);
+void cpu_synchronise(struct op_ctx *ctx);
+
+extern const struct op_table op_cpu_base;
+#ifdef __x86_64__
+extern const struct op_table op_cpu_avx2, op_cpu_avx512;
+#endif
+
+/* "avx512", "avx2" or "base": what this machine runs. */
+const char *cpu_isa(void);
+
+#endif

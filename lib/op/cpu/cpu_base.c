@@ -1,0 +1,3 @@
+/* Any machine: whatever the compiler assumes, SSE2 on x86-64. */
+#define CPU_TABLE op_cpu_base
+#include "op/cpu/cpu_table.inc"

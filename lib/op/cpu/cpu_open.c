@@ -1,0 +1,125 @@
+/* The backend's door: which instruction set, memory, and what every operation shares. */
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "op/cpu/cpu.h"
+
+static const struct op_table *choose(void)
+{
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return &op_cpu_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &op_cpu_avx2;
+#endif
+    return &op_cpu_base;
+}
+
+const char *cpu_isa(void)
+{
+#ifdef __x86_64__
+    const struct op_table *t = choose();
+    return t == &op_cpu_avx512 ? "avx512" : t == &op_cpu_avx2 ? "avx2" : "base";
+#else
+    return "base";
+#endif
+}
+
+int cpu_open(struct op_ctx *ctx, struct err *e)
+{
+    struct cpu_state *s;
+    if (ctx->bf16)
+        return err_set(e, ERR_UNAVAILABLE, "precision bf16 is not built for the cpu: use --precision fp32");
+    if (ctx->threads < 1)
+        ctx->threads = omp_get_num_procs();
+    int code = mem_alloc(&s, 1, sizeof *s, "the cpu backend", e);
+    if (code)
+        return code;
+    ctx->state = s;
+    code = mem_alloc(&s->sums, (size_t)ctx->threads * SUM_KINDS * SUM_COLUMNS, sizeof *s->sums,
+                     "partial sums", e);
+    if (!code)
+        code = onednn_open(&s->onednn, ctx->threads, e);
+    if (code) {
+        cpu_close(ctx);
+        return code;
+    }
+    ctx->ops = choose();
+    return 0;
+}
+
+void cpu_close(struct op_ctx *ctx)
+{
+    struct cpu_state *s = ctx->state;
+    if (!s)
+        return;
+    onednn_close(s->onednn);
+    free(s->scratch);
+    free(s->sums);
+    free(s);
+    ctx->state = NULL;
+}
+
+int cpu_scratch(struct op_ctx *ctx, size_t n, float **p, struct err *e)
+{
+    struct cpu_state *s = ctx->state;
+    *p = NULL;
+    if (n > s->scratch_size) {
+        free(s->scratch);
+        s->scratch_size = 0;
+        int code = mem_alloc(&s->scratch, n, sizeof **p, "scratch memory of the cpu backend", e);
+        if (code)
+            return code;
+        s->scratch_size = n;
+    }
+    *p = s->scratch;
+    return 0;
+}
+
+int cpu_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e)
+{
+    (void)ctx;
+    return mem_alloc(p, bytes, 1, "memory of the cpu backend", e);
+}
+
+void cpu_free(struct op_ctx *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+void cpu_copy(struct op_ctx *ctx, void *to, const void *from, size_t bytes)
+{
+    (void)ctx;
+    if (bytes)
+        memcpy(to, from, bytes);
+}
+
+void cpu_copy_act(struct op_ctx *ctx, act *to, const float *from, size_t n)
+{
+    cpu_copy(ctx, to, from, n * sizeof(float));
+}
+
+void cpu_read_act(struct op_ctx *ctx, float *to, const act *from, size_t n)
+{
+    cpu_copy(ctx, to, from, n * sizeof(float));
+}
+
+void cpu_zero(struct op_ctx *ctx, void *p, size_t bytes)
+{
+    (void)ctx;
+    if (bytes)
+        memset(p, 0, bytes);
+}
+
+void cpu_synchronise(struct op_ctx *ctx)
+{
+    (void)ctx;
+}
+
+/* What the caller names; once open, ctx->ops is the table of the machine's instruction set. */
+const struct op_table op_cpu = {.name = "cpu", .open = cpu_open, .close = cpu_close};

@@ -1,0 +1,113 @@
+/* Vectors of floats in the compiler's own notation, as wide as the instruction set this unit is compiled for. */
+#ifndef SGAPS_OP_CPU_SIMD_H
+#define SGAPS_OP_CPU_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+/* ROWS x 2 accumulators, one vector pair and a broadcast fill the register file: 32, 16 and 16 registers. */
+#if defined(__AVX512F__)
+enum { LANES = 16, ROWS = 12 };
+#elif defined(__AVX2__)
+enum { LANES = 8, ROWS = 6 };
+#else
+enum { LANES = 4, ROWS = 6 };
+#endif
+
+typedef float vf __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
+typedef float vf_unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE vf v_load(const float *p)
+{
+    return *(const vf_unaligned *)p;
+}
+
+ALWAYS_INLINE void v_store(float *p, vf x)
+{
+    *(vf_unaligned *)p = x;
+}
+
+ALWAYS_INLINE vf v_set(float x)
+{
+    return x - (vf){0};
+}
+
+ALWAYS_INLINE vf v_max(vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return _mm512_max_ps(a, b);
+#elif defined(__AVX2__)
+    return _mm256_max_ps(a, b);
+#else
+    vi m = a > b;
+    return (vf)(((vi)a & m) | ((vi)b & ~m));
+#endif
+}
+
+ALWAYS_INLINE vf v_min(vf a, vf b)
+{
+    return -v_max(-a, -b);
+}
+
+/* A fixed tree, so that the order of a sum is the same on every run. */
+ALWAYS_INLINE float v_sum(vf x)
+{
+    float t[LANES];
+    v_store(t, x);
+    for (int n = LANES / 2; n; n /= 2)
+        for (int i = 0; i < n; i++)
+            t[i] += t[i + n];
+    return t[0];
+}
+
+ALWAYS_INLINE float v_max_lane(vf x)
+{
+    float t[LANES];
+    v_store(t, x);
+    for (int n = LANES / 2; n; n /= 2)
+        for (int i = 0; i < n; i++)
+            t[i] = t[i] > t[i + n] ? t[i] : t[i + n];
+    return t[0];
+}
+
+/* e^x to 2 units in the last place; below -87 it stays at 1.6e-38. x = n ln 2 + r, |r| <= ln 2 / 2: adding 1.5 * 2^23
+ * rounds x / ln 2 to n and leaves n in the low bits; e^r is its Taylor series. */
+ALWAYS_INLINE vf v_exp(vf x)
+{
+    const vf magic = v_set(12582912.0f);
+    x = v_min(v_max(x, v_set(-87.0f)), v_set(88.0f));
+    vf t = x * v_set(1.44269504f) + magic, n = t - magic;
+    vf r = (x - n * v_set(0.693145751953125f)) - n * v_set(1.42860682e-6f);
+    vf p = v_set(1.0f / 5040);
+    p = p * r + v_set(1.0f / 720);
+    p = p * r + v_set(1.0f / 120);
+    p = p * r + v_set(1.0f / 24);
+    p = p * r + v_set(1.0f / 6);
+    p = p * r + v_set(0.5f);
+    p = p * r + v_set(1.0f);
+    p = p * r + v_set(1.0f);
+    return (vf)((vu)p + ((vu)t << 23));
+}
+
+/* Natural logarithm of a positive normal number: x = 2^n m, m in [sqrt(1/2), sqrt 2), log m = 2 atanh((m-1)/(m+1)). */
+ALWAYS_INLINE vf v_log(vf x)
+{
+    vi bits = (vi)x - 0x3f3504f3, n = bits >> 23;
+    vf m = (vf)((bits & 0x7fffff) + 0x3f3504f3), k = __builtin_convertvector(n, vf);
+    vf s = (m - v_set(1.0f)) / (m + v_set(1.0f)), q = s * s;
+    vf p = v_set(2.0f / 9);
+    p = p * q + v_set(2.0f / 7);
+    p = p * q + v_set(2.0f / 5);
+    p = p * q + v_set(2.0f / 3);
+    p = p * q * s + v_set(2.0f) * s;
+    return k * v_set(0.693145751953125f) + (k * v_set(1.42860682e-6f) + p);
+}
+
+#endif

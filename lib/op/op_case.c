@@ -1,0 +1,235 @@
+#include "op/op_case.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/philox.h"
+#include "op/op_kind.h"
+
+// clang-format off
+const struct op_case op_cases[] = {
+    /* M, N, K */
+    {&kind_linear, OP_CASE_TEST, 0, {1, 1, 1}},
+    {&kind_linear, OP_CASE_TEST, BIAS, {37, 29, 13}},
+    {&kind_linear, OP_CASE_TEST, BIAS | RELU, {64, 48, 16}},
+    {&kind_linear, OP_CASE_TEST, BIAS | RESIDUAL, {19, 33, 7}},
+    {&kind_linear, OP_CASE_TEST, BIAS | RESIDUAL | IN_PLACE, {41, 32, 65}},
+    {&kind_linear, OP_CASE_TEST, RELU | RESIDUAL | IN_PLACE, {41, 32, 65}},
+    {&kind_linear, OP_CASE_TEST, BIAS | SHARED | RESIDUAL, {24, 17, 5}},
+    {&kind_linear, OP_CASE_TEST, BIAS | STRIDED, {23, 12, 31}},
+    {&kind_linear, OP_CASE_TEST, BIAS, {257, 128, 131}},
+    {&kind_linear, OP_CASE_BENCH, BIAS, {12544, 128, 128}},
+    {&kind_linear, OP_CASE_BENCH, BIAS | RELU, {12544, 256, 128}},
+    {&kind_linear, OP_CASE_BENCH, BIAS | RESIDUAL | IN_PLACE, {12544, 128, 256}},
+    /* B, heads, head, Tq, Tk */
+    {&kind_attention, OP_CASE_TEST, 0, {1, 1, 1, 3, 2}},
+    {&kind_attention, OP_CASE_TEST, 0, {2, 3, 5, 17, 13}},
+    {&kind_attention, OP_CASE_TEST, RAGGED, {3, 2, 8, 53, 37}},
+    {&kind_attention, OP_CASE_TEST, SHARED, {2, 4, 16, 49, 33}},
+    {&kind_attention, OP_CASE_TEST, SHARED | RAGGED, {3, 1, 32, 101, 25}},
+    {&kind_attention, OP_CASE_TEST, DROP, {1, 2, 7, 29, 31}},
+    {&kind_attention, OP_CASE_TEST, DROP | RAGGED, {2, 1, 33, 5, 277}},
+    {&kind_attention, OP_CASE_TEST, 0, {1, 2, 64, 7, 531}},
+    {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 201, 201}},
+    {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},
+    {&kind_attention, OP_CASE_BENCH, DROP, {1, 4, 32, 12544, 201}},
+    {&kind_importance, OP_CASE_TEST, RAGGED, {3, 2, 8, 53, 37}},
+    {&kind_importance, OP_CASE_TEST, SHARED, {2, 3, 5, 17, 300}},
+    {&kind_importance, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},
+    /* B, H, W, C, O */
+    {&kind_conv3x3, OP_CASE_TEST, 0, {1, 1, 1, 1, 1}},
+    {&kind_conv3x3, OP_CASE_TEST, BIAS, {1, 5, 7, 3, 2}},
+    {&kind_conv3x3, OP_CASE_TEST, BIAS | RELU, {2, 13, 11, 16, 16}},
+    {&kind_conv3x3, OP_CASE_TEST, RESIDUAL, {2, 6, 3, 17, 19}},
+    {&kind_conv3x3, OP_CASE_TEST, BIAS | RESIDUAL | RELU, {1, 9, 2, 32, 48}},
+    {&kind_conv3x3, OP_CASE_TEST, BIAS, {1, 12, 12, 31, 1}},
+    {&kind_conv3x3, OP_CASE_TEST, 0, {3, 1, 29, 5, 33}},
+    {&kind_conv3x3, OP_CASE_TEST, 0, {1, 23, 37, 64, 64}},
+    {&kind_conv3x3, OP_CASE_BENCH, 0, {1, 112, 112, 128, 128}},
+    {&kind_conv3x3, OP_CASE_BENCH, BIAS, {1, 112, 112, 128, 1}},
+    {&kind_conv3x3, OP_CASE_BENCH, BIAS | RELU, {1, 224, 224, 18, 16}},
+    {&kind_conv3x3, OP_CASE_BENCH, BIAS, {1, 28, 28, 64, 1024}},
+    /* rows, C */
+    {&kind_batch_norm, OP_CASE_TEST, 0, {7, 1}},
+    {&kind_batch_norm, OP_CASE_TEST, RELU, {143, 24}},
+    {&kind_batch_norm, OP_CASE_TEST, RELU | RESIDUAL, {67, 37}},
+    {&kind_batch_norm, OP_CASE_TEST, RESIDUAL, {35, 531}},
+    {&kind_batch_norm, OP_CASE_BENCH, RELU | RESIDUAL, {12544, 128}},
+    /* rows, D */
+    {&kind_layer_norm, OP_CASE_TEST, 0, {1, 4}},
+    {&kind_layer_norm, OP_CASE_TEST, 0, {37, 24}},
+    {&kind_layer_norm, OP_CASE_TEST, STRIDED, {29, 67}},
+    {&kind_layer_norm, OP_CASE_TEST, ACCUMULATE, {5, 520}},
+    {&kind_layer_norm, OP_CASE_BENCH, 0, {12544, 128}},
+    {&kind_position, OP_CASE_TEST, 0, {37, 24}},
+    {&kind_position, OP_CASE_BENCH, 0, {12544, 128}},
+    /* B, N, D */
+    {&kind_embed, OP_CASE_TEST, 0, {1, 1, 4}},
+    {&kind_embed, OP_CASE_TEST, RAGGED, {3, 17, 28}},
+    {&kind_embed, OP_CASE_TEST, 0, {2, 13, 516}},
+    {&kind_mean_tokens, OP_CASE_TEST, RAGGED, {3, 9, 13}},
+    {&kind_mean_tokens, OP_CASE_TEST, 0, {2, 1, 32}},
+    {&kind_frame_row, OP_CASE_TEST, 0, {3, 11, 19}},
+    {&kind_frame_row, OP_CASE_TEST, 0, {1, 12, 600}},
+    /* B, h, w, C, p */
+    {&kind_shuffle, OP_CASE_TEST, 0, {2, 3, 5, 7, 2}},
+    {&kind_shuffle, OP_CASE_TEST, STRIDED, {1, 2, 3, 16, 8}},
+    {&kind_shuffle, OP_CASE_BENCH, STRIDED, {1, 28, 28, 16, 8}},
+    /* elements */
+    {&kind_add, OP_CASE_TEST, 0, {1009}},
+    {&kind_copy, OP_CASE_TEST, 0, {13, 7}},
+    {&kind_copy, OP_CASE_TEST, ACCUMULATE, {5, 33}},
+    {&kind_relu, OP_CASE_TEST, 0, {1009}},
+    {&kind_dropout, OP_CASE_TEST, 0, {5003}},
+    {&kind_sigmoid, OP_CASE_TEST, 0, {1009}},
+    {&kind_dropout, OP_CASE_BENCH, 0, {12544 * 128}},
+    /* B, H, W */
+    {&kind_l1, OP_CASE_TEST, 0, {2, 13, 17}},
+    {&kind_l2, OP_CASE_TEST, 0, {2, 13, 17}},
+    {&kind_charbonnier, OP_CASE_TEST, 0, {1, 13, 17}},
+    {&kind_sampled, OP_CASE_TEST, 0, {3, 13, 17}},
+    {&kind_ssim, OP_CASE_TEST, 0, {1, 11, 11}},
+    {&kind_ssim, OP_CASE_TEST, 0, {2, 19, 23}},
+    {&kind_ssim, OP_CASE_BENCH, 0, {1, 112, 112}},
+    {&kind_gradient, OP_CASE_TEST, 0, {2, 13, 17}},
+    {&kind_optimiser, OP_CASE_TEST, 0, {1009}},
+    {&kind_optimiser, OP_CASE_BENCH, 0, {1000000}},
+};
+// clang-format on
+const size_t op_case_count = sizeof op_cases / sizeof *op_cases;
+
+void op_case_name(const struct op_case *c, char *out, size_t size)
+{
+    static const char *const flag[] = {"bias",    "relu",   "residual", "in-place",  "shared",
+                                       "strided", "ragged", "dropout",  "accumulate"};
+    size_t used = (size_t)snprintf(out, size, "%s ", c->kind->name);
+    for (size_t i = 0; i < OP_CASE_SIZES && c->s[i] && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, i ? "x%zu" : "%zu", c->s[i]);
+    const char *between = " ";
+    for (size_t i = 0; i < sizeof flag / sizeof *flag && used < size; i++)
+        if (c->flags & 1u << i) {
+            used += (size_t)snprintf(out + used, size - used, "%s%s", between, flag[i]);
+            between = "+";
+        }
+}
+
+int op_case_has_backward(const struct op_case *c)
+{
+    return c->kind->backward && !(c->flags & c->kind->forward_only);
+}
+
+double op_case_flops(const struct op_case *c, int backward)
+{
+    return c->kind->flops ? c->kind->flops(c, backward) : 0;
+}
+
+static size_t element_size(enum op_store store)
+{
+    return store == OP_BYTE ? 1 : 4;
+}
+
+double op_case_bytes(const struct op_case_run *r, int backward)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < r->operands; i++) {
+        const struct op_operand *o = r->operand + i;
+        int gradient = o->role == OP_OUTPUT_GRADIENT || o->role == OP_INPUT_GRADIENT;
+        if (backward || !gradient)
+            bytes += (double)(o->n * element_size(o->store));
+    }
+    return bytes;
+}
+
+static void fill(const struct op_operand *o, void *to, struct philox *draw)
+{
+    for (size_t i = 0; i < o->n; i++)
+        switch (o->fill) {
+        case OP_FILL_NORMAL:
+            ((float *)to)[i] = (float)philox_normal(draw);
+            break;
+        case OP_FILL_POSITIVE:
+            ((float *)to)[i] = (float)(0.5 + philox_uniform(draw));
+            break;
+        case OP_FILL_UNIT:
+            ((float *)to)[i] = (float)philox_uniform(draw);
+            break;
+        case OP_FILL_COUNT:
+            ((int32_t *)to)[i] = i ? 1 + (int32_t)philox_below(draw, (uint32_t)o->limit) : (int32_t)o->limit;
+            break;
+        case OP_FILL_INDEX:
+            ((int32_t *)to)[i] = (int32_t)philox_below(draw, (uint32_t)o->limit);
+            break;
+        case OP_FILL_BIT:
+            ((uint8_t *)to)[i] = !i || philox_below(draw, 2);
+            break;
+        }
+}
+
+int op_case_open(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, struct err *e)
+{
+    memset(r, 0, sizeof *r);
+    r->c = c;
+    r->ctx = ctx;
+    c->kind->operands(r);
+    for (size_t i = 0; i < r->operands; i++) {
+        const struct op_operand *o = r->operand + i;
+        struct philox draw;
+        int code = mem_alloc(&r->host[i], o->n, element_size(o->store), o->name, e);
+        if (!code)
+            code = ctx->ops->alloc(ctx, &r->device[i], o->n * element_size(o->store), e);
+        if (code) {
+            op_case_close(r);
+            return code;
+        }
+        philox_init(&draw, 7, i);
+        fill(o, r->host[i], &draw);
+    }
+    op_case_upload(r);
+    return 0;
+}
+
+void op_case_close(struct op_case_run *r)
+{
+    for (size_t i = 0; i < r->operands; i++) {
+        free(r->host[i]);
+        if (r->device[i])
+            r->ctx->ops->free(r->ctx, r->device[i]);
+    }
+    memset(r, 0, sizeof *r);
+}
+
+void op_case_upload(struct op_case_run *r)
+{
+    for (size_t i = 0; i < r->operands; i++) {
+        const struct op_operand *o = r->operand + i;
+        if (o->store == OP_ACT)
+            r->ctx->ops->upload_act(r->ctx, r->device[i], r->host[i], o->n);
+        else
+            r->ctx->ops->upload(r->ctx, r->device[i], r->host[i], o->n * element_size(o->store));
+    }
+}
+
+void op_case_download(struct op_case_run *r)
+{
+    for (size_t i = 0; i < r->operands; i++) {
+        const struct op_operand *o = r->operand + i;
+        if (o->role != OP_OUTPUT && o->role != OP_SAVED && o->role != OP_INPUT_GRADIENT)
+            continue;
+        if (o->store == OP_ACT)
+            r->ctx->ops->download_act(r->ctx, r->host[i], r->device[i], o->n);
+        else
+            r->ctx->ops->download(r->ctx, r->host[i], r->device[i], o->n * element_size(o->store));
+    }
+}
+
+int op_case_forward(struct op_case_run *r, struct err *e)
+{
+    return r->c->kind->forward(r, e);
+}
+
+int op_case_backward(struct op_case_run *r, struct err *e)
+{
+    return r->c->kind->backward(r, e);
+}
