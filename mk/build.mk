@@ -40,6 +40,7 @@ tool_bin := $(tools:%=$(bin)/sgaps-%)
 tool_obj := $(foreach t,$(tools),$(patsubst %.c,$(O)/%.o,$(wildcard cmd/$(t)/*.c)))
 
 .PHONY: all clean deps
+all: $(tool_bin)
 
 # The set-up step: says what it installs, does nothing when nothing is missing.
 deps:
