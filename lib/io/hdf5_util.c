@@ -245,6 +245,83 @@ char *h5_text(hid_t object, const char *name)
     return text;
 }
 
+/* Copies n texts (fixed ones are `width` bytes apart) behind their pointers into one block. */
+static char **pack_texts(char *const *variable, const char *fixed, size_t width, size_t n)
+{
+    size_t bytes = n * sizeof(char *);
+    for (size_t i = 0; i < n; i++)
+        bytes += (variable ? (variable[i] ? strlen(variable[i]) : 0) : strnlen(fixed + i * width, width)) + 1;
+    char **out = malloc(bytes);
+    char *at = out ? (char *)(out + n) : NULL;
+    for (size_t i = 0; i < n && out; i++) {
+        const char *text = variable ? (variable[i] ? variable[i] : "") : fixed + i * width;
+        size_t length = variable ? strlen(text) : strnlen(text, width);
+        memcpy(at, text, length);
+        at[length] = 0;
+        out[i] = at;
+        at += length + 1;
+    }
+    return out;
+}
+
+static char **take_texts(hid_t attribute, hid_t type, hid_t space, size_t n)
+{
+    char **out = NULL;
+    size_t width = H5Tget_size(type);
+    hid_t memory = H5Tcopy(type);
+    if (H5Tis_variable_str(type) > 0) {
+        char **found = calloc(n, sizeof *found);
+        if (found && H5Aread(attribute, memory, found) >= 0) {
+            out = pack_texts(found, NULL, 0, n);
+            H5Dvlen_reclaim(memory, space, H5P_DEFAULT, found);
+        }
+        free(found);
+    } else if (width && width <= TEXT_LIMIT / n) {
+        char *found = calloc(n, width);
+        if (found && H5Aread(attribute, memory, found) >= 0)
+            out = pack_texts(NULL, found, width, n);
+        free(found);
+    }
+    H5Tclose(memory);
+    return out;
+}
+
+char **h5_texts(hid_t object, const char *name, size_t limit, size_t *n)
+{
+    char **out = NULL;
+    *n = 0;
+    if (H5Aexists(object, name) <= 0)
+        return NULL;
+    hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+    if (attribute < 0)
+        return NULL;
+    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+    hssize_t count = H5Sget_simple_extent_npoints(space);
+    if (H5Tget_class(type) == H5T_STRING && count > 0 && (size_t)count <= limit)
+        out = take_texts(attribute, type, space, (size_t)count);
+    *n = out ? (size_t)count : 0;
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Aclose(attribute);
+    H5Eclear2(H5E_DEFAULT);
+    return out;
+}
+
+int h5_put_texts(hid_t object, const char *name, const char *const *texts, size_t n)
+{
+    hsize_t dims = n;
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate_simple(1, &dims, NULL);
+    H5Tset_size(type, H5T_VARIABLE);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    int r = h5_failed(attribute) || h5_failed(H5Awrite(attribute, type, texts)) ? -1 : 0;
+    if (attribute >= 0 && h5_failed(H5Aclose(attribute)))
+        r = -1;
+    H5Sclose(space);
+    H5Tclose(type);
+    return r;
+}
+
 static size_t numbers(hid_t object, const char *name, hid_t memory, size_t size, void *out, size_t n)
 {
     if (H5Aexists(object, name) <= 0)

@@ -46,7 +46,10 @@ char *h5_text(hid_t object, const char *name);
 size_t h5_doubles(hid_t object, const char *name, double *out, size_t n);
 size_t h5_unsigned(hid_t object, const char *name, uint64_t *out, size_t n);
 size_t h5_integers(hid_t object, const char *name, int64_t *out, size_t n);
+/* A list of texts: at most limit names, in one block that free() frees; NULL when absent. */
+char **h5_texts(hid_t object, const char *name, size_t limit, size_t *n);
 /* 0, or negative */
+int h5_put_texts(hid_t object, const char *name, const char *const *texts, size_t n);
 int h5_put_text(hid_t object, const char *name, const char *text);
 int h5_put_number(hid_t object, const char *name, hid_t file_type, hid_t memory_type, const void *values,
                   size_t n);

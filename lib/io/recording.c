@@ -324,6 +324,10 @@ static int count_rows(struct session *s, struct err *e)
     if (!r && have(s, FRAMES))
         r = have(s, FRAMES_T) ? read_frames_t(s, e) : (info->K = info->T, 0);
     info->S = have(s, STATE) ? c[STATE].width : 0;
+    if (have(s, STATE)) {
+        s->state_names = h5_texts(c[STATE].id, "state_names", info->S, &info->state_name_count);
+        info->state_names = (const char *const *)s->state_names;
+    }
     info->has_frames = info->K > 0;
     info->has_recv_time = have(s, RECV_TIME);
     info->has_set = have(s, SAMPLE_SET);
@@ -475,6 +479,7 @@ void recording_close(struct recording *r)
         free(s->checkpoint_key);
         free(s->client_name);
         free(s->frame_row);
+        free(s->state_names);
     }
     for (size_t i = 0; i < r->attributes; i++) {
         free(r->attribute[i].name);

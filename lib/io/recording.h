@@ -26,9 +26,11 @@ struct session_info {
     size_t K;   /* full frames */
     size_t M;   /* samples of all rows, 0: none */
     int has_samples, has_frames, has_recv_time, has_set, has_reconstruction, has_importance;
-    int reconstruction_f32; /* else u8 */
-    uint32_t map_w, map_h;  /* of importance */
-    int older;              /* came from a per-frame file */
+    int reconstruction_f32;         /* else u8 */
+    uint32_t map_w, map_h;          /* of importance */
+    int older;                      /* came from a per-frame file */
+    const char *const *state_names; /* what the first state columns are called, or NULL */
+    size_t state_name_count;
 };
 
 /* path "-" is standard input, spooled to a temporary file. Errors: ERR_NOINPUT missing or unreadable, ERR_DATA not a
@@ -122,6 +124,9 @@ int recording_append(struct recording_writer *w, const struct frame *f, struct e
  * chunk shapes and filters agree (else read and written). */
 int recording_append_from(struct recording_writer *w, const struct frame *f, struct recording *source,
                           size_t session, size_t t, struct err *e);
+/* Row t of a session of another recording with all it has and the output takes; samples is room that is reused. */
+int recording_copy_row(struct recording_writer *w, struct recording *source, size_t session, size_t t,
+                       struct samples *samples, struct err *e);
 int recording_end(struct recording_writer *w, int closed, struct err *e);
 /* Free-form dataset below /clean/<id> and attributes of /clean. type: "u1" "i4" "f4". */
 int recording_write_clean(struct recording_writer *w, const char *id, const char *name, const char *type,

@@ -88,3 +88,55 @@ int recording_append_from(struct recording_writer *w, const struct frame *f, str
     bad = recording_note_image(w, e);
     return bad ? bad : recording_append(w, &copy, e);
 }
+
+/* What the source has of row t beside its samples and full frame, in `f`; its memory is *numbers. */
+static int read_row(struct recording_writer *w, struct recording *source, size_t session, size_t t,
+                    struct frame *f, float **numbers, struct err *e)
+{
+    const struct session_info *info = recording_session(source, session), *out = &w->session.info;
+    size_t pixels = (size_t)info->W * info->H, map = (size_t)info->map_w * info->map_h;
+    int reconstruction =
+        out->has_reconstruction && info->has_reconstruction && out->W == info->W && out->H == info->H;
+    int importance =
+        out->has_importance && info->has_importance && out->map_w == info->map_w && out->map_h == info->map_h;
+    uint16_t length = 0;
+    int bad = mem_alloc(numbers, info->S + (reconstruction ? pixels : 0) + (importance ? map : 0),
+                        sizeof **numbers, "a row", e);
+    float *state = *numbers, *picture = state + info->S;
+    bad = bad ? bad
+              : recording_columns(source, session, t, 1, &f->frame_id, &f->timestamp, &f->recv_time, &f->set,
+                                  e);
+    bad = bad ? bad : recording_state(source, session, t, 1, state, &length, e);
+    f->state = state;
+    f->state_n = length;
+    if (!bad && reconstruction && out->reconstruction_f32) {
+        bad = recording_reconstruction(source, session, t, picture, e);
+        f->reconstruction_f32 = picture;
+    } else if (!bad && reconstruction) {
+        bad = recording_reconstruction_u8(source, session, t, (uint8_t *)picture, e);
+        f->reconstruction = (uint8_t *)picture;
+    }
+    if (!bad && importance) {
+        float *at = picture + (reconstruction ? pixels : 0);
+        bad = recording_importance(source, session, t, at, e);
+        f->importance = at;
+    }
+    return bad;
+}
+
+int recording_copy_row(struct recording_writer *w, struct recording *source, size_t session, size_t t,
+                       struct samples *samples, struct err *e)
+{
+    struct frame f = {0};
+    float *numbers = NULL;
+    int bad = read_row(w, source, session, t, &f, &numbers, e);
+    if (!bad && w->session.info.has_samples) {
+        bad = recording_samples(source, session, t, 1, samples, e);
+        f.samples_n = samples->n;
+        f.uv = samples->uv;
+        f.value = samples->value;
+    }
+    bad = bad ? bad : recording_append_from(w, &f, source, session, t, e);
+    free(numbers);
+    return bad;
+}

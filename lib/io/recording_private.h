@@ -42,6 +42,7 @@ struct older_session;
 struct session {
     struct session_info info;
     char *id, *checkpoint_key, *client_name;
+    char **state_names;
     int open;
     uint64_t used; /* when, on the recording's own clock */
     struct column column[COLUMNS];

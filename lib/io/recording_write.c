@@ -191,6 +191,9 @@ static int make_columns(struct recording_writer *w, const struct session_info *s
         bad = column_create(&c[RECV_TIME], g, "recv_time", COLUMN_F64, 1, NULL, ROWS, 0, 0, e);
     if (!bad && S)
         bad = column_create(&c[STATE], g, "state", COLUMN_F32, 2, &S, state_rows, 1, 1, e);
+    if (!bad && S && s->state_names &&
+        h5_put_texts(c[STATE].id, "state_names", s->state_names, s->state_name_count))
+        bad = h5_error(e, ERR_IO, "state: write failed");
     if (!bad && S)
         bad = column_create(&c[STATE_LEN], g, "state_len", COLUMN_U16, 1, NULL, ROWS, 0, 0, e);
     if (!bad && (s->has_samples || s->has_set)) {
