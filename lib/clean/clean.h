@@ -74,6 +74,7 @@ struct clean {
     size_t without_samples, without_state; /* sessions */
     size_t columns;                        /* state columns in use: valid somewhere and not constant */
     double *mean, *deviation; /* (S) over the frames that pass the pre-filter; deviation 0: not in use */
+    int raw_velocity;         /* as asked for */
     double median, threshold; /* of the velocities; NAN when there are none */
     size_t clusters, features, cap; /* clusters 0: not balanced, and why: */
     const char *not_balanced;
@@ -81,7 +82,7 @@ struct clean {
     int iterations;
 };
 
-/* done of total frames; may be called from clean_add and clean_write_session. */
+/* Frames read so far (clean_add), or written of this session (clean_write_session). */
 typedef void (*clean_progress_fn)(void *user, size_t done);
 
 void clean_init(struct clean *c);
@@ -105,14 +106,14 @@ int clean_balance(struct clean *c, const struct clean_params *p, struct err *e);
 int clean_write_session(const struct clean *c, size_t i, struct recording *source, struct recording_writer *w,
                         clean_progress_fn progress, void *user, struct err *e);
 /* /clean/<id>/{keep,reason,velocity,cluster} of every session, parameters, counts and reasons as attributes of /clean.
- * source: the inputs' names and uuids, one a line. */
+ * source: the inputs' uuids and names, one a line. */
 int clean_write_trail(const struct clean *c, const struct clean_params *p, const char *source,
                       struct recording_writer *w, struct err *e);
 
 /* The report: lines "# name<TAB>value" with parameters, results and notes, then a table with a row for each session. */
 void clean_report(const struct clean *c, const struct clean_params *p, FILE *f);
-/* Every rule that did not apply, as sentences. */
-void clean_notes(const struct clean *c, void (*say)(void *user, const char *text), void *user);
+/* Every rule that did not apply, as sentences; usual: nothing to wonder about. */
+void clean_notes(const struct clean *c, void (*say)(void *user, const char *text, int usual), void *user);
 
 /* Velocity histogram with the threshold, cluster sizes before and after: as a gnuplot script that holds its data, and
  * the same data as a table (series, x, y, z). */

@@ -149,9 +149,9 @@ static int write_session_trail(const struct clean_session *s, struct recording_w
 static void put_parameters(const struct clean *c, const struct clean_params *p, FILE *f)
 {
     static const char *const stationarity[] = {"frame", "session", "none"};
-    fprintf(f, "{\"min_pixels\": %zu, \"stationarity\": \"%s\", \"raw_velocity\": %s, \"ratio\": %.17g, ",
+    fprintf(f, "{\"min_pixels\": %zu, \"stationarity\": \"%s\", \"raw_velocity\": %s, \"ratio\": %.15g, ",
             p->min_pixels, stationarity[p->stationarity], p->raw_velocity ? "true" : "false", p->ratio);
-    fprintf(f, "\"noise_floor\": %.17g, \"keep_every\": %zu, \"clusters\": %zu, \"cap\": \"%s\", ",
+    fprintf(f, "\"noise_floor\": %.15g, \"keep_every\": %zu, \"clusters\": %zu, \"cap\": \"%s\", ",
             p->noise_floor, p->keep_every, p->clusters, p->cap);
     fprintf(f, "\"init\": \"%s\", \"seed\": %llu", p->plus_plus ? "kmeans++" : "random",
             (unsigned long long)p->seed);
@@ -187,8 +187,9 @@ struct note_list {
     int n;
 };
 
-static void put_note(void *user, const char *text)
+static void put_note(void *user, const char *text, int usual)
 {
+    (void)usual;
     struct note_list *list = user;
     fprintf(list->f, "%s%s", list->n++ ? "\n" : "", text);
 }

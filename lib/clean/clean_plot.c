@@ -87,7 +87,6 @@ static const char *const commands =
     "set border 3\n"
     "set tics nomirror\n"
     "set title 'Velocity of the state'\n"
-    "set xlabel 'standard deviations a second (raw units a frame with --raw-velocity)'\n"
     "set ylabel 'frames'\n"
     "set logscale x\n"
     "set format x '%g'\n"
@@ -125,7 +124,8 @@ int clean_plot_script(const struct clean *c, FILE *f, struct err *e)
         fprintf(f, "%zu %zu\n", size[k].before, size[k].after);
     if (!c->clusters)
         fputs("0 0\n", f); /* gnuplot refuses an empty block */
-    fprintf(f, "end\n%s", commands);
+    fprintf(f, "end\nset xlabel '%s'\n%s",
+            c->raw_velocity ? "raw units a frame" : "standard deviations a second", commands);
     free(size);
     return 0;
 }

@@ -3,31 +3,32 @@
 
 #include "clean/clean.h"
 
-void clean_notes(const struct clean *c, void (*say)(void *user, const char *text), void *user)
+void clean_notes(const struct clean *c, void (*say)(void *user, const char *text, int usual), void *user)
 {
     char text[160];
     if (c->without_samples) {
         snprintf(text, sizeof text,
                  "the sample rules are skipped for %zu of %zu sessions: they have no samples",
                  c->without_samples, c->sessions);
-        say(user, text);
+        say(user, text, 1);
     }
     if (c->without_state) {
         snprintf(text, sizeof text,
                  "stationarity and balancing are skipped for %zu of %zu sessions: they have no state",
                  c->without_state, c->sessions);
-        say(user, text);
+        say(user, text, 0);
     }
     if (isnan(c->threshold) && c->without_state < c->sessions)
-        say(user, "stationarity is skipped: no two neighbouring frames have a state");
+        say(user, "stationarity is skipped: no two neighbouring frames have a state", 0);
     if (c->not_balanced && c->without_state < c->sessions) {
         snprintf(text, sizeof text, "balancing is skipped: %s", c->not_balanced);
-        say(user, text);
+        say(user, text, 0);
     }
 }
 
-static void report_note(void *user, const char *text)
+static void report_note(void *user, const char *text, int usual)
 {
+    (void)usual;
     fprintf(user, "# note\t%s\n", text);
 }
 

@@ -137,6 +137,7 @@ int clean_stationarity(struct clean *c, const struct clean_params *p, struct err
     int r = mem_alloc(&x, c->n, sizeof *x, "the velocities", e);
     if (r)
         return r;
+    c->raw_velocity = p->raw_velocity;
     for (size_t i = 0; i < c->sessions; i++)
         session_velocities(c, &c->session[i], p->raw_velocity);
     for (size_t i = 0; i < c->sessions; i++)

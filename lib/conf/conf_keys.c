@@ -86,7 +86,7 @@ const struct key conf_keys[] = {
     {"cleaning.ratio", KEY_F64, AT(cleaning.ratio), 0, 1e6, NULL, "0.1", NULL, "threshold of velocity, times its median"},
     {"cleaning.noise_floor", KEY_F64, AT(cleaning.noise_floor), 0, 1e9, NULL, "0.01", NULL, "least threshold of velocity"},
     {"cleaning.keep_every", KEY_I64, AT(cleaning.keep_every), 0, 1e9, NULL, "30", NULL, "of a run that stands still: its first frame and then one in so many; 0 = none"},
-    {"cleaning.clusters", KEY_I64, AT(cleaning.clusters), 1, 100000, NULL, "100", NULL, "clusters of the balancing"},
+    {"cleaning.clusters", KEY_I64, AT(cleaning.clusters), 0, 100000, NULL, "100", NULL, "clusters of the balancing; 0 = none"},
     {"cleaning.cap", KEY_CAP, AT(cleaning.cap), 1, 1e12, "p80|median|mean", "p80", NULL, "largest cluster: p80, median, mean, or a number"},
     {"cleaning.seed", KEY_U64, AT(cleaning.seed), 0, 0x1p63, NULL, "42", NULL, "seed of the balancing"},
 
