@@ -42,6 +42,14 @@ int pattern_needs_map(enum pattern p)
     return patterns[p].needs_map;
 }
 
+uint64_t sample_session(const char *id)
+{
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+    for (; *id; id++)
+        hash = (hash ^ (unsigned char)*id) * 0x100000001b3u;
+    return hash;
+}
+
 /* Rows of cells, as near to square as may be; n is spread over the rows as evenly as whole numbers go. */
 static void pattern_grid(uint32_t W, uint32_t H, size_t n, uint32_t *pixel)
 {

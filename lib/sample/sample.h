@@ -21,12 +21,17 @@ struct sample_request {
     enum pattern pattern;
     uint32_t W, H;
     size_t n;
-    uint64_t seed, session, frame; /* session and frame are any numbers that tell them apart */
+    uint64_t seed, session,
+        frame; /* session and frame are any numbers that tell them apart: sample_session(id) and
+                                      the frame_id in the tools */
     /* for the patterns that follow a map: */
     const float *map; /* (h,w) in [0,1]; NULL or flat: uniform */
     uint32_t w, h;
     double hybrid_ratio, min_distance, floor;
 };
+
+/* A number for a session's id, so that every tool draws the same set for the same frame of the same session. */
+uint64_t sample_session(const char *id);
 
 /* -1 when the name is none of the patterns ("importance" is importance_only). */
 int pattern_by_name(const char *name);
