@@ -8,6 +8,7 @@
 #include "cli/option.h"
 #include "cli/progress.h"
 #include "io/recording.h"
+#include "io/selection.h"
 #include "sample/sample.h"
 
 enum { BLOCK_ROWS = 64, BLOCK_BYTES = 16 << 20, DEFAULT_SEED = 42 };
@@ -23,11 +24,20 @@ struct block {
     int *present;
 };
 
+struct input {
+    const char *path;
+    struct recording *held; /* standard input, which opens only once */
+    int is_selection;
+};
+
 struct job {
     enum pattern pattern;
     size_t n;
     uint64_t seed;
     struct recording_writer *out;
+    struct input *inputs;
+    size_t input_count;
+    struct selections selections;
     struct progress progress;
     size_t done, without_frame;
 };
@@ -66,14 +76,18 @@ static int block_take(struct block *b, const struct session_info *s, size_t n, s
     return r;
 }
 
+/* keep (n): rows that are wanted; *present is then whether there is a frame. */
 static int block_read(struct block *b, struct recording *in, size_t session, size_t t0, size_t n,
-                      struct err *e)
+                      const uint8_t *keep, struct err *e)
 {
     int r = recording_columns(in, session, t0, n, b->frame_id, b->timestamp, b->recv_time, NULL, e);
     if (!r && b->S)
         r = recording_state(in, session, t0, n, b->state, b->state_len, e);
-    for (size_t i = 0; i < n && !r; i++)
-        r = recording_frame(in, session, t0 + i, b->image + i * b->pixels, &b->present[i], e);
+    for (size_t i = 0; i < n && !r; i++) {
+        b->present[i] = 0;
+        if (keep[i])
+            r = recording_frame(in, session, t0 + i, b->image + i * b->pixels, &b->present[i], e);
+    }
     return r;
 }
 
@@ -108,7 +122,7 @@ static int block_draw(struct block *b, const struct job *j, const struct session
     return failed ? e->code : 0;
 }
 
-static int block_write(const struct block *b, struct job *j, size_t n, struct err *e)
+static int block_write(const struct block *b, struct job *j, size_t n, const uint8_t *keep, struct err *e)
 {
     int r = 0;
     for (size_t i = 0; i < n && !r; i++) {
@@ -124,7 +138,7 @@ static int block_write(const struct block *b, struct job *j, size_t n, struct er
         if (b->present[i])
             r = recording_append(j->out, &f, e);
         else
-            j->without_frame++;
+            j->without_frame += keep[i];
     }
     return r;
 }
@@ -134,6 +148,7 @@ static int sample_session_rows(struct job *j, struct recording *in, size_t sessi
     const struct session_info *s = recording_session(in, session);
     struct session_info out = *s;
     struct block b = {0};
+    uint8_t *keep = NULL;
     if (!s->K)
         return err_set(e, ERR_DATA, "%s: /sessions/%s: no full frames to take samples from",
                        recording_path(in), s->id);
@@ -145,51 +160,70 @@ static int sample_session_rows(struct job *j, struct recording *in, size_t sessi
     int r = recording_begin(j->out, &out, e);
     if (!r)
         r = block_take(&b, s, j->n, e);
+    if (!r)
+        r = mem_alloc(&keep, s->T, 1, "a selection", e);
+    if (!r)
+        r = selections_rows(&j->selections, s->id, s->T, keep, e);
     for (size_t t = 0; t < s->T && !r; t += b.rows) {
         size_t n = s->T - t < b.rows ? s->T - t : b.rows;
-        r = block_read(&b, in, session, t, n, e);
+        r = block_read(&b, in, session, t, n, keep + t, e);
         if (!r)
             r = block_draw(&b, j, s, t, n, e);
         if (!r)
-            r = block_write(&b, j, n, e);
+            r = block_write(&b, j, n, keep + t, e);
         progress_update(&j->progress, (double)(j->done += n), NULL);
     }
     block_release(&b);
+    free(keep);
     return r ? r : recording_end(j->out, s->closed, e);
 }
 
-static int sample_recording(struct job *j, struct recording *in, struct err *e)
+/* A look at every input before the work: a selection counts wherever it stands, and the first history goes on. */
+static int look_at_inputs(struct job *j, const struct parsed *p, char **history, struct err *e)
 {
-    int r = 0;
-    if (!recording_sessions(in))
-        return err_set(e, ERR_DATA, "%s: no sessions", recording_path(in));
-    for (size_t s = 0; s < recording_sessions(in) && !r; s++)
-        r = sample_session_rows(j, in, s, e);
+    size_t sessions = 0;
+    int r = mem_alloc(&j->inputs, p->file_count, sizeof *j->inputs, "inputs", e);
+    for (; j->input_count < p->file_count && !r; j->input_count++) {
+        struct input *in = &j->inputs[j->input_count];
+        struct recording *rec;
+        in->path = p->files[j->input_count];
+        r = recording_open(&rec, in->path, e);
+        if (r)
+            break;
+        sessions += recording_sessions(rec);
+        r = selections_take(&j->selections, rec, &in->is_selection, e);
+        if (!r && !*history && !in->is_selection)
+            r = mem_string(history, recording_attribute(rec, "history"), e);
+        if (!strcmp(in->path, "-") && !in->is_selection)
+            in->held = rec;
+        else if (r || !in->is_selection)
+            recording_close(rec);
+    }
+    return !r && !sessions ? err_set(e, ERR_DATA, "%s: no sessions", p->files[0]) : r;
+}
+
+static int sample_input(struct job *j, struct input *in, struct err *e)
+{
+    struct recording *rec = in->held;
+    int r = in->held || in->is_selection ? 0 : recording_open(&rec, in->path, e);
+    for (size_t s = 0; rec && s < recording_sessions(rec) && !r; s++)
+        r = sample_session_rows(j, rec, s, e);
+    recording_close(rec);
+    in->held = NULL;
     return r;
 }
 
-static int sample_files(const struct tool *tool, const struct parsed *p, struct job *j, const char *output,
-                        struct err *e)
+static int sample_inputs(const struct tool *tool, const struct parsed *p, struct job *j, const char *before,
+                         const char *output, struct err *e)
 {
-    struct recording *in = NULL;
-    int r = recording_open(&in, p->files[0], e);
-    if (r)
-        return r;
-    char *history = tool_history(tool, p, recording_attribute(in, "history"));
+    char *history = tool_history(tool, p, before);
     struct recording_meta meta = {
         .creator = "sgaps-sample " SGAPS_VERSION, .history = history, .no_history = p->common.no_history};
-    r = recording_create(&j->out, output, &meta, e);
+    int r = recording_create(&j->out, output, &meta, e);
     progress_begin(&j->progress, "sample", "frames", 0, p->common.quiet);
-    for (size_t i = 0; i < p->file_count && !r; i++) {
-        if (i)
-            r = recording_open(&in, p->files[i], e);
-        if (!r)
-            r = sample_recording(j, in, e);
-        recording_close(in);
-        in = NULL;
-    }
+    for (size_t i = 0; i < j->input_count && !r; i++)
+        r = sample_input(j, &j->inputs[i], e);
     progress_end(&j->progress);
-    recording_close(in);
     free(history);
     if (!r) {
         if (j->without_frame)
@@ -203,6 +237,7 @@ static int sample_files(const struct tool *tool, const struct parsed *p, struct 
 
 int main(int argc, char **argv)
 {
+    char *history = NULL;
     const char *output = "-", *pattern = "bluenoise";
     int64_t n = 0;
     const struct option_row rows[] = {
@@ -240,7 +275,14 @@ int main(int argc, char **argv)
     if (!r)
         r = tool_check_output(&p, output, &e);
     if (!r)
-        r = sample_files(&tool, &p, &job, output, &e);
+        r = look_at_inputs(&job, &p, &history, &e);
+    if (!r)
+        r = sample_inputs(&tool, &p, &job, history, output, &e);
+    for (size_t i = 0; i < job.input_count; i++)
+        recording_close(job.inputs[i].held);
+    free(job.inputs);
+    free(history);
+    selections_release(&job.selections);
     parsed_release(&p);
     return tool_finish(r ? tool_fail(&e) : 0);
 }
