@@ -1,0 +1,181 @@
+#!/usr/bin/env bats
+# sgaps-sample at its doors.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export DIR=$BATS_FILE_TMPDIR
+    export PATH=$SGAPS_BIN:$PATH
+    export LC_ALL=C
+    cd "$DIR"
+    make() { /usr/bin/python3 "$SGAPS_ROOT/tests/support/make_recording.py" "$@"; }
+    make rec.h5
+    make one.h5 sessions=one frames=12
+    make sparse.h5 images=0 samples=20
+    make shape.h5 break=shape
+    make type.h5 break=type
+    make version.h5 break=version
+    make format.h5 break=format
+    : >empty.h5
+    echo "not a recording at all, only text" >text.h5
+    head -c 3000 rec.h5 >cut.h5
+}
+
+setup() {
+    cd "$DIR"
+}
+
+# fails CODE PATTERN: the last run ended with CODE and said one line on stderr that matches.
+fails() {
+    [ "$status" -eq "$1" ] || { echo "status $status, wanted $1: $stderr"; return 1; }
+    [ "${#stderr_lines[@]}" -eq 1 ] || { echo "not one line: $stderr"; return 1; }
+    [[ $stderr == "sgaps-sample: "* ]] || { echo "no name: $stderr"; return 1; }
+    [[ $stderr =~ $2 ]] || { echo "does not say $2: $stderr"; return 1; }
+}
+
+# Nothing under the final name, and no unfinished part.
+nothing_left() {
+    [ -z "$(ls -A | grep "^$1")" ]
+}
+
+@test "help and version" {
+    run -0 --separate-stderr sgaps-sample --help
+    [[ $output == *"Usage: sgaps-sample"* && -z $stderr ]]
+    run -0 sgaps-sample -h
+    run -0 sgaps-sample --version
+    [[ $output == "sgaps-sample "[0-9]* ]]
+}
+
+@test "every pattern gives N different pixels with their values, the states go along" {
+    for pattern in grid random bluenoise; do
+        sgaps-sample --pattern $pattern -n 77 rec.h5 -o out-$pattern.h5
+        /usr/bin/python3 - out-$pattern.h5 <<'PY'
+import sys, h5py, numpy as np
+a, b = h5py.File("rec.h5"), h5py.File(sys.argv[1])
+assert list(b["sessions"]) == list(a["sessions"])
+for name in a["sessions"]:
+    s, d = a["sessions"][name], b["sessions"][name]
+    o = d["samples/offset"][:]
+    assert "frames" not in d and len(o) == len(s["frame_id"]) + 1 and (np.diff(o) == 77).all()
+    assert (d["state"][:] == s["state"][:]).all() and (d["frame_id"][:] == s["frame_id"][:]).all()
+    uv, value = d["samples/uv"][:], d["samples/value"][:]
+    for t in range(len(o) - 1):
+        x, y = (uv[o[t]:o[t + 1]] * [64, 48]).astype(int).T
+        assert len(set(zip(x, y))) == 77 and (s["frames"][t][y, x] == value[o[t]:o[t + 1]]).all()
+    assert len(set(d["samples/set"][:])) == (1 if "grid" in sys.argv[1] else len(o) - 1)
+PY
+    done
+}
+
+@test "a seed gives the same bytes, with any number of threads; another seed others" {
+    a=$(sgaps-sample --no-history --seed 5 -j 1 -n 40 rec.h5 | sha256sum)
+    b=$(sgaps-sample --no-history --seed 5 -j 3 -n 40 rec.h5 | sha256sum)
+    c=$(sgaps-sample --no-history --seed 6 -n 40 rec.h5 | sha256sum)
+    [ "$a" = "$b" ] && [ "$a" != "$c" ]
+}
+
+@test "standard input, standard output, several files, a directory" {
+    sgaps-sample -n 9 - <rec.h5 >out-a.h5
+    sgaps-sample -n 9 <rec.h5 -o - | cat >out-b.h5
+    mkdir -p folder/deep && cp rec.h5 folder && cp one.h5 folder/deep
+    sgaps-sample -n 9 folder rec.h5 -o out-c.h5
+    [ "$(h5ls out-a.h5/sessions | wc -l)" -eq 2 ] && [ "$(h5ls out-b.h5/sessions | wc -l)" -eq 2 ]
+    [ "$(h5ls out-c.h5/sessions | awk '{print $1}' | xargs)" = "a a-2 b b-2 one" ]
+}
+
+@test "the history grows, or is left out" {
+    sgaps-sample -n 9 rec.h5 -o out-h.h5
+    h5dump -a history out-h.h5 | grep -q "sgaps-sample -n 9 rec.h5 -o out-h.h5"
+    h5dump -a history out-h.h5 | grep -q make_recording.py
+    sgaps-sample --no-history -n 9 rec.h5 -o out-n.h5
+    ! h5dump -a history out-n.h5 2>/dev/null | grep -q sgaps-sample
+}
+
+@test "a selection beside its source takes rows out" {
+    /usr/bin/python3 - <<'PY'
+import h5py, numpy as np
+with h5py.File("select.h5", "w") as f:
+    f.attrs.update(format="sgaps-recording", format_version=np.int32(1))
+    keep = np.ones(40, np.uint8)
+    keep[3:30] = 0
+    f["clean/b/keep"] = keep
+PY
+    sgaps-sample -n 9 rec.h5 select.h5 -o out-s.h5
+    /usr/bin/python3 -c "
+import h5py
+s = h5py.File('out-s.h5')['sessions']
+assert len(s['a/frame_id']) == 40 and list(s['b/frame_id'][:4]) == [0, 1, 2, 30]"
+}
+
+@test "a closed pipe ends it quietly" {
+    run --separate-stderr bash -c 'sgaps-sample -n 2000 rec.h5 | head -c 100 >/dev/null; exit ${PIPESTATUS[0]}'
+    [ "$status" -eq 141 ] && [ -z "$stderr" ]
+}
+
+@test "binary data is not written to a terminal" {
+    command -v script >/dev/null || skip "no script(1)"
+    run script -qec "sgaps-sample -n 9 rec.h5" /dev/null
+    [ "$status" -eq 64 ] && [[ $output == *"terminal"* ]]
+}
+
+@test "bad command lines" {
+    run --separate-stderr sgaps-sample rec.h5
+    fails 64 "-n N is needed"
+    run --separate-stderr sgaps-sample -n 0 rec.h5
+    fails 64 "-n|--samples"
+    run --separate-stderr sgaps-sample -n 12x rec.h5
+    fails 64 "12x"
+    run --separate-stderr sgaps-sample -n 9 --pattern stripes rec.h5
+    fails 64 "stripes"
+    run --separate-stderr sgaps-sample -n 9 --patern grid rec.h5
+    fails 64 "pattern"
+    run --separate-stderr sgaps-sample -n 9 --seed=-1 rec.h5
+    fails 64 "seed"
+    run --separate-stderr sgaps-sample -n 3073 rec.h5 -o bad.h5
+    fails 64 "64x48"
+    run --separate-stderr sgaps-sample -n 9 rec.h5 -o rec.h5
+    fails 64 "input"
+    run --separate-stderr sgaps-sample -n 9 --pattern adaptive rec.h5 -o bad.h5
+    fails 69 "adaptive"
+    nothing_left bad
+}
+
+@test "bad inputs" {
+    run --separate-stderr sgaps-sample -n 9 nowhere.h5 -o bad.h5
+    fails 66 "nowhere.h5"
+    run --separate-stderr sgaps-sample -n 9 empty.h5 -o bad.h5
+    fails 65 "empty.h5"
+    run --separate-stderr sgaps-sample -n 9 text.h5 -o bad.h5
+    fails 65 "text.h5"
+    run --separate-stderr sgaps-sample -n 9 cut.h5 -o bad.h5
+    fails 65 "cut.h5"
+    run --separate-stderr sgaps-sample -n 9 sparse.h5 -o bad.h5
+    fails 65 "sparse.h5: /sessions/a: no full frames"
+    run --separate-stderr sgaps-sample -n 9 shape.h5 -o bad.h5
+    fails 65 "shape.h5: .*frames"
+    run --separate-stderr sgaps-sample -n 9 type.h5 -o bad.h5
+    fails 65 "type.h5: .*frames"
+    run --separate-stderr sgaps-sample -n 9 version.h5 -o bad.h5
+    fails 65 "version"
+    run --separate-stderr sgaps-sample -n 9 format.h5 -o bad.h5
+    fails 65 "format.h5"
+    run --separate-stderr sgaps-sample -n 9 rec.h5 cut.h5 -o bad.h5
+    fails 65 "cut.h5"
+    run --separate-stderr sgaps-sample -n 9 "$SGAPS_ROOT/tests/golden/tiny/checkpoint.h5" -o bad.h5
+    fails 65 "checkpoint.h5"
+    run --separate-stderr sgaps-sample -n 9 - -o bad.h5 </dev/null
+    fails 65 "standard input"
+    run --separate-stderr flock -x one.h5 sgaps-sample -n 9 one.h5 -o bad.h5
+    fails 75 "one.h5"
+    nothing_left bad
+}
+
+@test "outputs that cannot be" {
+    run --separate-stderr bash -c 'sgaps-sample -n 9 rec.h5 >/dev/full'
+    fails 74 "standard output"
+    run --separate-stderr sgaps-sample -n 9 rec.h5 -o missing/dir/bad.h5
+    fails 73 "missing/dir/bad.h5"
+    run --separate-stderr bash -c "trap '' XFSZ; ulimit -f 20; sgaps-sample -n 2000 rec.h5 -o bad.h5"
+    fails 74 "bad.h5"
+    nothing_left bad
+}
