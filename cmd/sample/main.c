@@ -225,13 +225,12 @@ static int sample_inputs(const struct tool *tool, const struct parsed *p, struct
         r = sample_input(j, &j->inputs[i], e);
     progress_end(&j->progress);
     free(history);
-    if (!r) {
-        if (j->without_frame)
-            log_warning("%zu rows without a full frame are left out", j->without_frame);
-        return recording_finish(j->out, e);
-    }
-    if (j->out)
+    if (!r)
+        r = recording_finish(j->out, e);
+    if (r && j->out)
         recording_abandon(j->out);
+    else if (j->without_frame)
+        log_warning("%zu rows without a full frame are left out", j->without_frame);
     return r;
 }
 
