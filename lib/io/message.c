@@ -403,3 +403,10 @@ void message_release(struct message *m)
     free(m->image);
     *m = (struct message){0};
 }
+
+int message_is_json(const char *text)
+{
+    struct json_scan s;
+    scan_begin(&s, text, strlen(text));
+    return !scan_skip(&s, NULL, NULL) && !scan_end(&s);
+}

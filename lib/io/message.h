@@ -38,5 +38,7 @@ struct message {
 int message_parse(struct message *m, const char *text, size_t len, double value_range, size_t max_samples,
                   size_t max_state, struct err *e);
 void message_release(struct message *m);
+/* 1 when text is one JSON value by RFC 8259 (as the config attribute of a file ought to be). */
+int message_is_json(const char *text);
 
 #endif

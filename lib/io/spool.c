@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/stream.h"
 
 enum { COPY_BYTES = 1 << 18 };
 
@@ -91,6 +92,42 @@ int spool_input(struct spool *s, const char *path, struct err *e)
     else
         spool_release(s);
     return r;
+}
+
+int spool_peeked(struct spool *s, struct peek_file *p, struct err *e)
+{
+    char *buffer = NULL;
+    int r = begin(s, e);
+    if (r)
+        return r;
+    FILE *out = fopen(s->path, "wb");
+    r = out ? mem_alloc(&buffer, COPY_BYTES, 1, "a copy buffer", e)
+            : err_set(e, ERR_CANTCREATE, "%s: cannot create: %s", s->path, strerror(errno));
+    for (size_t n = 1; !r && n;) {
+        n = peek_read(p, buffer, COPY_BYTES);
+        if (fwrite(buffer, 1, n, out) != n)
+            r = err_set(e, ERR_IO, "%s: write failed: %s", s->path, strerror(errno));
+    }
+    if (!r && ferror(p->f))
+        r = err_set(e, ERR_IO, "%s: read failed: %s", p->name, strerror(errno));
+    if (out && fclose(out) && !r)
+        r = err_set(e, ERR_IO, "%s: write failed: %s", s->path, strerror(errno));
+    free(buffer);
+    if (r)
+        spool_release(s);
+    else
+        log_note("%s: spooled to %s", p->name, s->path);
+    return r;
+}
+
+void spool_rename(const struct spool *s, const char *name, char *text)
+{
+    size_t old = s->path ? strlen(s->path) : 0, n = strlen(name);
+    char *at = old ? strstr(text, s->path) : NULL;
+    if (!at || n > old)
+        return;
+    memcpy(at, name, n);
+    memmove(at + n, at + old, strlen(at + old) + 1);
 }
 
 int spool_output(struct spool *s, struct err *e)

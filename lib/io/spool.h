@@ -15,6 +15,11 @@ struct spool {
 int spool_needed(const char *path);
 /* Copies path ("-": standard input) to a new temporary file. Says so in a note. */
 int spool_input(struct spool *s, const char *path, struct err *e);
+struct peek_file;
+/* The same for a stream whose beginning was looked at already. */
+int spool_peeked(struct spool *s, struct peek_file *p, struct err *e);
+/* In a message about the temporary file: the name people know. */
+void spool_rename(const struct spool *s, const char *name, char *text);
 /* A temporary file to write to, and its copy to path ("-": standard output). */
 int spool_output(struct spool *s, struct err *e);
 int spool_send(const struct spool *s, const char *path, struct err *e);

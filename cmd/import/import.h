@@ -1,0 +1,49 @@
+/* sgaps-import: one job, and a reader for each kind of input. */
+#ifndef SGAPS_CMD_IMPORT_H
+#define SGAPS_CMD_IMPORT_H
+
+#include "cli/option.h"
+#include "cli/progress.h"
+#include "io/recording.h"
+#include "io/stream.h"
+
+/* A table of numbers beside a film: --state FILE.csv. */
+struct state_table {
+    size_t rows, columns;         /* columns of the state, without frame_id and timestamp */
+    float *value;                 /* (rows, columns) */
+    double *frame_id, *timestamp; /* (rows) or NULL */
+    char **names;                 /* (columns) or NULL */
+    const char *path;
+};
+int state_table_read(struct state_table *t, const char *path, float sentinel, struct err *e);
+void state_table_release(struct state_table *t);
+
+struct job {
+    const struct tool *tool;
+    const struct parsed *parsed;
+    const char *output, *session, *key, *state_path;
+    double fps; /* 0: not given */
+    uint32_t size[2];
+    int64_t stride;
+    struct recording_writer *w; /* made with the first session */
+    struct progress progress;
+    size_t frames; /* written so far */
+};
+
+/* Starts a session; the output is created with the first one. history: of the input, or NULL. */
+int job_begin(struct job *job, const struct session_info *info, const char *history, struct err *e);
+/* After each frame written. */
+void job_count(struct job *job);
+
+/* The session's id for an input: --session, else its name without folder and ending. */
+void job_session_id(const struct job *job, const char *path, char *out, size_t size);
+/* image to the output's size (room for it in *scaled, grown as needed), or as it is. */
+const uint8_t *job_scale(const struct session_info *info, const uint8_t *image, uint32_t W, uint32_t H,
+                         uint8_t *scaled);
+
+/* A film: a Y4M or PGM stream (taken over), or PNG files, n names or one printf pattern. */
+int import_film(struct job *job, struct peek_file *stream, const char *const *names, size_t n, struct err *e);
+int import_messages(struct job *job, const char *path, const char *shown, struct err *e);
+int import_recording(struct job *job, const char *path, struct err *e);
+
+#endif

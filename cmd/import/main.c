@@ -1,0 +1,194 @@
+/* sgaps-import: films, messages and older recordings become recordings. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "import.h"
+#include "interp/interp.h"
+#include "io/spool.h"
+
+static struct job job = {.output = "-", .stride = 1};
+
+static const struct option_row options[] = {
+    {OPTION_TEXT, 'o', "output", &job.output, "FILE", "the recording to write; default - (standard output)",
+     0, 0},
+    {OPTION_TEXT, 0, "session", &job.session, "ID", "the session's id; default the input's name", 0, 0},
+    {OPTION_NUMBER, 0, "fps", &job.fps, "N", "frames a second, where the input does not say", 1e-3, 1e6},
+    {OPTION_SIZE, 0, "size", job.size, "WxH", "scale full frames to this size", 1, 16384},
+    {OPTION_TEXT, 0, "state", &job.state_path, "FILE.csv",
+     "the state beside a film: a row of numbers a frame", 0, 0},
+    {OPTION_TEXT, 0, "key", &job.key, "KEY", "the checkpoint key", 0, 0},
+    {OPTION_INTEGER, 0, "stride", &job.stride, "N", "take every N-th frame; default 1", 1, 1e9},
+    {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
+};
+
+static const struct tool tool = {
+    .name = "sgaps-import",
+    .purpose = "turn films, messages and older recordings into a recording",
+    .synopsis =
+        "[-o OUT] [--session ID] [--fps N] [--size WxH] [--state FILE.csv] [--key KEY] [--stride N] INPUT...",
+    .options = options,
+    .common = COMMON_FORCE | COMMON_HISTORY,
+    .epilogue = "Inputs: Y4M, PGM (P5), PNG (several files or a pattern such as frames/%04d.png make one "
+                "film), NDJSON "
+                "messages, recordings of any age; known by their first bytes.",
+};
+
+int job_begin(struct job *j, const struct session_info *info, const char *history, struct err *e)
+{
+    if (!j->w) {
+        char *text = tool_history(j->tool, j->parsed, history);
+        struct recording_meta meta = {.creator = "sgaps-import " SGAPS_VERSION,
+                                      .history = text,
+                                      .no_history = j->parsed->common.no_history};
+        int r = recording_create(&j->w, j->output, &meta, e);
+        free(text);
+        if (r)
+            return r;
+    }
+    return recording_begin(j->w, info, e);
+}
+
+void job_count(struct job *j)
+{
+    progress_update(&j->progress, (double)++j->frames, NULL);
+}
+
+/* A stem that is a pattern is named after what stands around it, else after its folder. */
+static void plain_stem(const char *path, size_t folder, char *stem)
+{
+    char *percent = strchr(stem, '%');
+    if (!percent || access(path, F_OK) == 0)
+        return;
+    char *d = strchr(percent, 'd');
+    if (d)
+        memmove(percent, d + 1, strlen(d + 1) + 1);
+    if (*stem || !folder)
+        return;
+    size_t from = folder;
+    while (from && path[from - 1] != '/')
+        from--;
+    memcpy(stem, path + from, folder - from);
+    stem[folder - from] = 0;
+}
+
+void job_session_id(const struct job *j, const char *path, char *out, size_t size)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t folder = slash ? (size_t)(slash - path) : 0;
+    if (j->session || !strcmp(path, "-") || strlen(path) >= size) {
+        snprintf(out, size, "%s", j->session ? j->session : !strcmp(path, "-") ? "stdin" : "session");
+        return;
+    }
+    snprintf(out, size, "%s", name);
+    char *dot = strrchr(out, '.');
+    if (dot && dot != out)
+        *dot = 0;
+    plain_stem(path, folder, out);
+    if (!*out)
+        snprintf(out, size, "film");
+}
+
+const uint8_t *job_scale(const struct session_info *info, const uint8_t *image, uint32_t W, uint32_t H,
+                         uint8_t *scaled)
+{
+    if (W == info->W && H == info->H)
+        return image;
+    interp_resize(image, W, H, scaled, info->W, info->H);
+    return scaled;
+}
+
+/* HDF5 and messages are read more than once or out of order: from a pipe through a file. */
+static int import_file(struct peek_file *p, const char *path, enum stream_format format, struct err *e)
+{
+    struct spool s = {.file = {.slot = -1}};
+    char shown[4096];
+    snprintf(shown, sizeof shown, "%s", p->name);
+    int r = spool_needed(path) ? spool_peeked(&s, p, e) : 0;
+    peek_close(p);
+    if (!r)
+        r = format == STREAM_HDF5 ? import_recording(&job, s.path ? s.path : path, e)
+                                  : import_messages(&job, s.path ? s.path : path, shown, e);
+    if (r)
+        spool_rename(&s, shown, e->text);
+    spool_release(&s);
+    return r;
+}
+
+/* The operand's format; a pattern of PNG files is no file itself. */
+static enum stream_format look_at(const char *path, struct peek_file *p, struct err *e)
+{
+    p->f = NULL;
+    const char *end = strrchr(path, '.');
+    if (strchr(path, '%') && access(path, F_OK) && end && !strcmp(end, ".png"))
+        return STREAM_PNG;
+    return peek_open(p, path, e) ? STREAM_UNKNOWN : peek_format(p);
+}
+
+/* Takes one input, or several PNG files in a row; *at moves behind it. */
+static int import_next(const struct parsed *p, size_t *at, struct err *e)
+{
+    const char *path = p->files[*at];
+    struct peek_file peek;
+    e->code = 0;
+    enum stream_format format = look_at(path, &peek, e);
+    size_t first = (*at)++;
+    if (e->code)
+        return e->code;
+    if (format == STREAM_HDF5 || format == STREAM_NDJSON)
+        return import_file(&peek, path, format, e);
+    if (format == STREAM_Y4M || format == STREAM_PGM)
+        return import_film(&job, &peek, &path, 1, e);
+    if (format == STREAM_PNG && !strcmp(path, "-"))
+        return import_film(&job, &peek, &path, 1, e);
+    peek_close(&peek);
+    if (format != STREAM_PNG)
+        return err_set(e, ERR_DATA, "%s: is neither Y4M, PGM, PNG, NDJSON nor HDF5",
+                       !strcmp(path, "-") ? "standard input" : path);
+    for (struct err quiet = {0}; *at < p->file_count && !strchr(path, '%'); ++*at) {
+        enum stream_format next =
+            strcmp(p->files[*at], "-") ? look_at(p->files[*at], &peek, &quiet) : STREAM_UNKNOWN;
+        if (peek.f)
+            peek_close(&peek);
+        if (next != STREAM_PNG)
+            break;
+    }
+    return import_film(&job, NULL, p->files + first, *at - first, e);
+}
+
+static int run(const struct parsed *p, struct err *e)
+{
+    int r = tool_check_output(p, job.output, e);
+    for (size_t at = 0; at < p->file_count && !r;) {
+        r = import_next(p, &at, e);
+        if (!r && job.state_path && at < p->file_count)
+            r = err_set(e, ERR_USAGE, "--state: is for one film, there are more inputs");
+    }
+    if (!r && job.w) {
+        r = recording_finish(job.w, e);
+        if (!r)
+            job.w = NULL;
+    }
+    recording_abandon(job.w);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct parsed p;
+    struct err e = {0};
+    tool_parse(&tool, &p, argc, argv, 1);
+    job.tool = &tool;
+    job.parsed = &p;
+    int r = parsed_expand_directories(&p, &e);
+    progress_begin(&job.progress, "import", "frames", 0, p.common.quiet);
+    r = r ? r : run(&p, &e);
+    progress_end(&job.progress);
+    r = r ? tool_fail(&e) : 0;
+    if (!r)
+        log_note("%s: %zu frames", job.output, job.frames);
+    parsed_release(&p);
+    return tool_finish(r);
+}

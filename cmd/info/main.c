@@ -1,0 +1,181 @@
+/* sgaps-info: what is in a recording or checkpoint. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/option.h"
+#include "info.h"
+#include "io/spool.h"
+#include "recon/recon.h"
+
+static int want_check, want_history;
+
+static const struct option_row options[] = {
+    {OPTION_FLAG, 0, "check", &want_check, NULL,
+     "read everything, list all faults; exit 1 when there are any", 0, 0},
+    {OPTION_FLAG, 0, "history", &want_history, NULL, "print the history, newest first", 0, 0},
+    {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
+};
+
+static const struct tool tool = {
+    .name = "sgaps-info",
+    .purpose = "show what is in a recording or a checkpoint",
+    .synopsis = "[--json] [--check] [--history] FILE...",
+    .options = options,
+    .common = COMMON_JSON,
+    .epilogue = "A directory means every *.h5 below it; - is standard input.",
+};
+
+static void add_fault(void *user, const char *text)
+{
+    struct faults *f = user;
+    if (!mem_grow(&f->text, &f->capacity, f->n + 1, sizeof *f->text, "the list of faults", NULL) &&
+        !mem_string(&f->text[f->n], text, NULL))
+        f->n++;
+}
+
+static void faults_release(struct faults *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        free(f->text[i]);
+    free(f->text);
+    *f = (struct faults){0};
+}
+
+static void content_close(struct content *c)
+{
+    recording_close(c->recording);
+    if (c->checkpoint)
+        checkpoint_release(c->checkpoint);
+    free(c->checkpoint);
+}
+
+/* Opens what the file says it is. With --check a file that is not sound is a fault, not an error. */
+static int content_open(struct content *c, const char *path, struct err *e)
+{
+    *c = (struct content){.name = path};
+    if (!checkpoint_probe(path))
+        return want_check ? recording_open_any(&c->recording, path, e)
+                          : recording_open(&c->recording, path, e);
+    int r = mem_alloc(&c->checkpoint, 1, sizeof *c->checkpoint, "a checkpoint", e);
+    r = r ? r : checkpoint_read(c->checkpoint, path, 1, e);
+    if (r) {
+        free(c->checkpoint);
+        c->checkpoint = NULL;
+    }
+    return r;
+}
+
+/* A checkpoint is sound when a network can be made of it. */
+static int check_checkpoint(const char *path, struct faults *f)
+{
+    struct err e;
+    struct recon *r = NULL;
+    int code = recon_open_model(&r, path, "ref", 1, 0, &e);
+    recon_close(r);
+    if (code)
+        add_fault(f, e.text);
+    return 0;
+}
+
+static int check(const struct content *c, const char *path, struct faults *f, struct err *e)
+{
+    f->checked = 1;
+    if (c->checkpoint)
+        return check_checkpoint(path, f);
+    return recording_check(c->recording, add_fault, f, e) < 0 ? e->code : 0;
+}
+
+static void print_history(const struct content *c)
+{
+    const char *text = c->recording ? recording_attribute(c->recording, "history") : c->checkpoint->history;
+    size_t n = text ? strlen(text) : 0;
+    if (n)
+        printf("%s%s", text, text[n - 1] == '\n' ? "" : "\n");
+}
+
+static void print_text(const struct content *c, const struct faults *f, int first)
+{
+    if (f->checked) {
+        for (size_t i = 0; i < f->n; i++)
+            puts(f->text[i]);
+        if (!f->n)
+            printf("%s: sound\n", c->name);
+    } else if (want_history) {
+        print_history(c);
+    } else {
+        if (!first)
+            putchar('\n');
+        if (c->recording)
+            print_recording(c->recording, c->name);
+        else
+            print_checkpoint(c->checkpoint, c->name);
+    }
+}
+
+static int show(const char *path, const struct spool *spool, int first, struct json *j, struct err *e)
+{
+    struct content c;
+    struct faults f = {0};
+    int r = content_open(&c, path, e);
+    if (spool)
+        c.name = "standard input";
+    if (r == ERR_DATA && want_check) {
+        add_fault(&f, e->text);
+        f.checked = 1;
+        r = 0;
+    } else if (!r && want_check) {
+        r = check(&c, path, &f, e);
+    }
+    for (size_t i = 0; i < f.n && spool; i++)
+        spool_rename(spool, c.name, f.text[i]);
+    if (r && spool)
+        spool_rename(spool, c.name, e->text);
+    if (!r && j)
+        json_content(j, &c, &f, 1);
+    else if (!r)
+        print_text(&c, &f, first);
+    if (!r && f.n)
+        r = ERR_NO;
+    content_close(&c);
+    faults_release(&f);
+    return r;
+}
+
+/* A pipe is read twice (what is it? what is in it?), so it is kept in a file. */
+static int show_stream(const char *path, int first, struct json *j, struct err *e)
+{
+    struct spool s;
+    int r = spool_input(&s, path, e);
+    if (r)
+        return r;
+    r = show(s.path, &s, first, j, e);
+    spool_release(&s);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct parsed p;
+    struct err e;
+    struct json j;
+    tool_parse(&tool, &p, argc, argv, 1);
+    int json = p.common.json, worst = parsed_expand_directories(&p, &e) ? tool_fail(&e) : 0;
+    if (json && !worst) {
+        json_begin(&j, stdout, 2);
+        if (p.file_count > 1)
+            json_array(&j);
+    }
+    for (size_t i = 0; i < p.file_count && (!worst || worst == ERR_NO); i++) {
+        int r = spool_needed(p.files[i]) ? show_stream(p.files[i], i == 0, json ? &j : NULL, &e)
+                                         : show(p.files[i], NULL, i == 0, json ? &j : NULL, &e);
+        if (r && r != ERR_NO)
+            tool_fail(&e);
+        worst = r ? r : worst;
+    }
+    if (json && (!worst || worst == ERR_NO))
+        json_end(&j);
+    parsed_release(&p);
+    return tool_finish(worst);
+}
