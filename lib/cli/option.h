@@ -83,7 +83,8 @@ void parsed_release(struct parsed *p);
 
 /* Prints "TOOL: reason" and returns the exit code: return tool_fail(&e); without a reason only the code. */
 int tool_fail(const struct err *e);
-/* fflush(stdout) checked: the last line of main. code 0 becomes ERR_IO when the output could not be written. */
+/* fflush(stdout) checked: the last line of main. code 0 or 1 becomes ERR_IO, said in a line, when the
+ * output could not be written. */
 int tool_finish(int code);
 
 /* "2026-01-01T00:00:00Z sgaps-clean 0.1.0: sgaps-clean -o out.h5 in.h5" + "\n" + before (NULL: none). free() it. NULL with

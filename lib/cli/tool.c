@@ -29,10 +29,10 @@ int tool_finish(int code)
         failed = 1;
         why = errno;
     }
-    if (!failed)
+    if (!failed || code > ERR_NO) /* one line an error: the first has been told */
         return code;
     log_error("standard output: write failed: %s", why ? strerror(why) : "the stream reports an error");
-    return code ? code : ERR_IO;
+    return ERR_IO;
 }
 
 /* Appends word, in single quotes where the shell would take it apart. */
