@@ -110,4 +110,36 @@ ALWAYS_INLINE vf v_log(vf x)
     return k * v_set(0.693145751953125f) + (k * v_set(1.42860682e-6f) + p);
 }
 
+/* Half as many 64-bit lanes, for the products of 32-bit numbers. */
+enum { WIDE_LANES = LANES / 2 };
+typedef uint64_t vw __attribute__((vector_size(4 * LANES)));
+
+/* The low halves of the lanes times a 32-bit number. */
+ALWAYS_INLINE vw v_multiply_low(vw a, uint32_t b)
+{
+    vw m = (uint64_t)b - (vw){0};
+#if defined(__AVX512F__)
+    return (vw)_mm512_mul_epu32((__m512i)a, (__m512i)m);
+#elif defined(__AVX2__)
+    return (vw)_mm256_mul_epu32((__m256i)a, (__m256i)m);
+#else
+    return (a & 0xffffffffu) * m;
+#endif
+}
+
+/* p[0..] = a0 b0 a1 b1 ... */
+ALWAYS_INLINE void v_store_interleaved(float *p, vw a, vw b)
+{
+#if defined(__AVX512F__)
+    v_store(p, (vf)__builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11));
+    v_store(p + LANES, (vf)__builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15));
+#elif defined(__AVX2__)
+    v_store(p, (vf)__builtin_shufflevector(a, b, 0, 4, 1, 5));
+    v_store(p + LANES, (vf)__builtin_shufflevector(a, b, 2, 6, 3, 7));
+#else
+    v_store(p, (vf)__builtin_shufflevector(a, b, 0, 2));
+    v_store(p + LANES, (vf)__builtin_shufflevector(a, b, 1, 3));
+#endif
+}
+
 #endif
