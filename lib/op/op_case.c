@@ -47,6 +47,8 @@ const struct op_case op_cases[] = {
     {&kind_conv3x3, OP_CASE_TEST, BIAS, {1, 12, 12, 31, 1}},
     {&kind_conv3x3, OP_CASE_TEST, 0, {3, 1, 29, 5, 33}},
     {&kind_conv3x3, OP_CASE_TEST, 0, {1, 23, 37, 64, 64}},
+    {&kind_conv3x3, OP_CASE_TEST, BIAS | RESIDUAL | RELU, {2, 29, 26, 32, 48}},
+    {&kind_conv3x3, OP_CASE_TEST, BIAS, {3, 17, 19, 96, 32}},
     {&kind_conv3x3, OP_CASE_BENCH, 0, {1, 112, 112, 128, 128}},
     {&kind_conv3x3, OP_CASE_BENCH, BIAS, {1, 112, 112, 128, 1}},
     {&kind_conv3x3, OP_CASE_BENCH, BIAS | RELU, {1, 224, 224, 18, 16}},
