@@ -1,5 +1,5 @@
-/* Every key, once: name, type, place, range, default, meaning. The defaults are those of the configuration's manual
- * (sgaps-train(1)); parser, JSON, presets, error messages and documentation follow this table. */
+/* Every key, once: name, type, place, range, default, meaning. Parser, JSON, presets and error messages follow this
+ * table, and a test holds the manual sgaps-config(5) against it. */
 #include "conf/conf_keys.h"
 
 #define AT(field) offsetof(struct config, field), sizeof(((struct config *)0)->field)

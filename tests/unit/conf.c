@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/philox.h"
 #include "conf/conf.h"
 #include "conf/conf_keys.h"
 #include "tap.h"
@@ -334,9 +335,127 @@ static void test_check(void)
     }
 }
 
-static void count_key(void *user, const char *key, const char *type, const char *value, const char *help)
+/* The manual's text with all white space one blank, so that lines may be wrapped. */
+static char *read_manual(void)
 {
-    *(int *)user += *key && *type && *value && *help;
+    char name[4096];
+    const char *root = getenv("SGAPS_ROOT");
+    snprintf(name, sizeof name, "%s/man/sgaps-config.5", root ? root : ".");
+    FILE *f = fopen(name, "r");
+    char *text = calloc(1, 1 << 20);
+    size_t n = f && text ? fread(text, 1, (1 << 20) - 1, f) : 0;
+    if (f)
+        fclose(f);
+    for (size_t i = 0; i < n; i++)
+        if (text[i] == '\n')
+            text[i] = ' ';
+    return text;
+}
+
+struct manual {
+    const char *text;
+    int keys, missing;
+};
+
+static void check_key(void *user, const char *key, const char *type, const char *value, const char *help)
+{
+    struct manual *m = user;
+    char head[128], body[512], plain[256];
+    size_t n = 0;
+    for (; *value && n < sizeof plain - 1; value++) /* JSON's quotes mean nothing in YAML here */
+        if (*value != '"')
+            plain[n++] = *value;
+    plain[n] = 0;
+    snprintf(head, sizeof head, ".It Va %s ", key);
+    snprintf(body, sizeof body, "%s. Values: %s. Default: .Ql %s ", help + 1, type,
+             plain); /* its first letter is a capital */
+    const char *item = strstr(m->text, head), *end = item ? strstr(item + 4, ".It ") : NULL,
+               *found = item ? strstr(item, body) : NULL;
+    m->keys++;
+    if (found && (!end || found < end))
+        return;
+    m->missing++;
+    tap_diag("sgaps-config(5) lacks: %s%s", head, body);
+}
+
+static void test_manual(void)
+{
+    struct config c;
+    char *text = read_manual();
+    struct manual m = {text ? text : "", 0, 0};
+    config_init(&c);
+    config_each_key(&c, check_key, &m);
+    ok(m.keys == conf_key_count && !m.missing, "sgaps-config(5) has all %d keys with values and defaults",
+       m.keys);
+    int named = 0;
+    for (int i = 0; i < conf_preset_count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, ".Cm %s ", conf_presets[i].name);
+        named += strstr(m.text, name) != NULL;
+    }
+    ok(named == conf_preset_count, "and all presets");
+    config_release(&c);
+    free(text);
+}
+
+/* Damaged configurations through every door: an error in one line or a valid configuration, nothing else. */
+static void test_damaged(void)
+{
+    static const char *const whole[] = {"model: spt-small\ntraining:\n  loss: {l1: 1, ssim: 0.15}\n  lr: "
+                                        "&rate 1e-3\n  min_lr: *rate\nserver: {variants: {a: [x]}}\n",
+                                        MODEL(", \"resolution\": [16, 20]"),
+                                        "training.loss={l1: 1, ssim: 0.15}", "model: &m\n  decoder: *m\n"};
+    static const char *const pieces[] = {"{",
+                                         "}",
+                                         "[",
+                                         ": ",
+                                         "&a ",
+                                         "*a",
+                                         "\n",
+                                         "  ",
+                                         "- ",
+                                         "? ",
+                                         "|\n",
+                                         "'",
+                                         "\"",
+                                         "<<: ",
+                                         "\t",
+                                         "\xff",
+                                         "~",
+                                         "---\n",
+                                         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["};
+    struct philox p;
+    int bad = 0, failures = 0, rounds = 1500;
+    philox_init(&p, 1, 2);
+    for (int i = 0; i < rounds; i++) {
+        char text[1024];
+        snprintf(text, sizeof text, "%s", whole[philox_below(&p, 4)]);
+        for (uint32_t k = philox_below(&p, 5); k; k--) {
+            const char *piece = pieces[philox_below(&p, sizeof pieces / sizeof *pieces)];
+            size_t n = strlen(text), at = philox_below(&p, (uint32_t)n + 1),
+                   gone = philox_below(&p, 2) * philox_below(&p, 9);
+            char damaged[1024];
+            snprintf(damaged, sizeof damaged, "%.*s%s%s", (int)at, text, piece,
+                     text + (at + gone < n ? at + gone : n));
+            memcpy(text, damaged, sizeof text);
+        }
+        struct config c;
+        struct model_config m;
+        struct err e[4] = {{0}, {0}, {0}, {0}};
+        config_init(&c);
+        int r[4] = {file_of(&c, text, &e[0]), config_set(&c, text, &e[1]),
+                    config_model_from_json(&m, text, &e[2]), config_from_json(&c, text, &e[3])};
+        for (int k = 0; k < 4; k++) {
+            bad += r[k] && (!*e[k].text || r[k] != e[k].code);
+            failures += r[k] != 0;
+        }
+        char *json = config_json(&c);
+        bad += !json;
+        free(json);
+        config_release(&c);
+    }
+    unlink(path);
+    ok(!bad && failures > rounds, "%d damaged texts: %d refused, each with its reason", rounds, failures);
 }
 
 int main(void)
@@ -349,11 +468,7 @@ int main(void)
     test_checkpoint();
     test_round_trip();
     test_check();
-    struct config c;
-    int n = 0;
-    config_init(&c);
-    config_each_key(&c, count_key, &n);
-    ok(n == conf_key_count, "every key has type, value and help");
-    config_release(&c);
+    test_manual();
+    test_damaged();
     return tap_done();
 }
