@@ -1,15 +1,13 @@
 /* The training loop: a step, what is due after it, and the end. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/atomic_file.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "train/keep.h"
 #include "train/loader.h"
 #include "train/trainer.h"
 
@@ -38,31 +36,6 @@ static int write_to(struct trainer *t, const char *name, int with_optimizer, dou
     t->state.elapsed = trainer_elapsed(t);
     int code = snapshot_write(path, t->model, &t->optimizer, &t->state, &info, with_optimizer, e);
     free(path);
-    return code;
-}
-
-static void step_name(char out[32], int64_t step)
-{
-    snprintf(out, 32, "step-%06lld.h5", (long long)step);
-}
-
-/* training.keep: last.h5 under a name of its own as well, and the one that is now too old removed. A hard link costs
- * nothing; where there are none the file is written again. */
-static int keep_step(struct trainer *t, struct err *e)
-{
-    char name[32];
-    if (t->config.training.keep < 1)
-        return 0;
-    step_name(name, t->state.step);
-    char *last = trainer_path(t, "last.h5"), *own = trainer_path(t, name);
-    int code = last && own ? 0 : err_memory(e, "a file name", 0);
-    if (!code) {
-        unlink(own);
-        if (link(last, own))
-            code = write_to(t, name, 1, t->psnr, e);
-    }
-    free(last);
-    free(own);
     return code;
 }
 
@@ -125,7 +98,7 @@ static int milestone(struct trainer *t, struct err *e)
     int code = t->validation.count ? validate(t, e) : 0;
     if (!code)
         code = write_last(t, e);
-    return code ? code : keep_step(t, e);
+    return code ? code : keep_step(t->options.directory, t->state.step, t->config.training.keep, e);
 }
 
 /* --- one step --- */
