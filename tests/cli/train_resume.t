@@ -47,10 +47,10 @@ def recording(path):
 
 
 def train(folder, rec, *more, check=True):
-    args = [TRAIN, "-q", "-j", "1", "-o", folder] + list(more)
+    args = [TRAIN, "-q", "-j", "1", "-o", folder]
     if "--resume" not in more:
         args += [x for s in MODEL for x in ("--set", s)]
-    return subprocess.run(args + [rec], check=check)
+    return subprocess.run(args + list(more) + [rec], check=check)
 
 
 def same(a, b, group):
