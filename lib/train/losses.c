@@ -21,7 +21,7 @@ int loss_plan_make(struct loss_plan *p, const struct training_config *t, int all
         p->weight[LOSS_HELDOUT_L2] = 1;
     }
     if (p->weight[LOSS_NLL] > 0)
-        return err_set(e, ERR_CONFIG,
+        return err_set(e, ERR_UNAVAILABLE,
                        "training.loss: nll needs an error head (model.error_head), which is not built yet");
     double sum = 0;
     for (int i = 0; i < LOSS_TERMS; i++) {

@@ -10,7 +10,7 @@ TRAIN, ROOT = os.environ["SGAPS_BIN"] + "/sgaps-train", os.environ["SGAPS_ROOT"]
 SETTINGS = ["model.embed_dim=32", "model.num_heads=2", "model.num_encoder_layers=1", "model.num_decoder_layers=1",
             "model.architecture.feedforward_dim=64", "model.decoder.head_width=32", "model.decoder.query_patch=4",
             "model.resolution=[32,32]", "training.samples=[0.04,0.04]", "training.lr=4e-3", "training.warmup_steps=10",
-            "training.max_steps=300", "training.epochs=1000"]
+            "training.max_steps=150", "training.epochs=1000"]
 
 with tempfile.TemporaryDirectory() as top:
     p = subprocess.run([TRAIN, "-q", "--json", "--overfit", "4", "-o", f"{top}/run"] +
