@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "io/recording_private.h"
 #include "io/spool.h"
+#include "io/stream.h"
 
 enum { FAULT_LIMIT = 1000 };
 
@@ -418,21 +419,24 @@ static herr_t take_attribute(hid_t root, const char *name, const H5A_info_t *inf
     return r->attribute[r->attributes++].name ? 0 : -1;
 }
 
-static int open_path(struct recording *r, const char *path, struct err *e)
+/* peek: what has been opened and looked at already, or NULL. */
+static int open_path(struct recording *r, const char *path, struct peek_file *peek, struct err *e)
 {
     int bad = mem_string(&r->shown, !strcmp(path, "-") ? "standard input" : path, e);
     bad = bad ? bad : mem_string(&r->path, path, e);
     if (bad)
         return bad;
     struct spool spool = {.file = {.slot = -1}};
-    bad = spool_needed(path) ? spool_input(&spool, path, e) : 0;
+    if (spool_needed(path))
+        bad = peek ? spool_peeked(&spool, peek, e) : spool_input(&spool, path, e);
     if (!bad)
         bad = h5_open(&r->file, spool.path ? spool.path : path, r->shown, e);
     spool_release(&spool); /* open files outlive their names */
     return bad;
 }
 
-static int open_recording(struct recording **out, const char *path, int any, struct err *e)
+static int open_recording(struct recording **out, const char *path, struct peek_file *peek, int any,
+                          struct err *e)
 {
     struct err own;
     struct recording *r;
@@ -443,7 +447,7 @@ static int open_recording(struct recording **out, const char *path, int any, str
         return bad;
     r->file = -1;
     r->any = any;
-    bad = open_path(r, path, e);
+    bad = open_path(r, path, peek, e);
     if (!bad && H5Aiterate2(r->file, H5_INDEX_NAME, H5_ITER_INC, NULL, take_attribute, r) < 0)
         bad = h5_error(e, ERR_DATA, "%s: its attributes cannot be read", r->shown);
     bad = bad ? bad : open_sessions(r, e);
@@ -458,12 +462,19 @@ static int open_recording(struct recording **out, const char *path, int any, str
 
 int recording_open(struct recording **r, const char *path, struct err *e)
 {
-    return open_recording(r, path, 0, e);
+    return open_recording(r, path, NULL, 0, e);
+}
+
+int recording_open_peeked(struct recording **r, struct peek_file *p, struct err *e)
+{
+    int bad = open_recording(r, p->f == stdin ? "-" : p->name, p, 0, e);
+    peek_close(p);
+    return bad;
 }
 
 int recording_open_any(struct recording **r, const char *path, struct err *e)
 {
-    return open_recording(r, path, 1, e);
+    return open_recording(r, path, NULL, 1, e);
 }
 
 void recording_close(struct recording *r)

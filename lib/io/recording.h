@@ -38,6 +38,9 @@ struct session_info {
 int recording_open(struct recording **r, const char *path, struct err *e);
 /* The same for recording_check: goes on where a session is faulty, so that all faults can be listed. */
 int recording_open_any(struct recording **r, const char *path, struct err *e);
+/* The same for a file that has been peeked at to tell its format; p is closed in any case. */
+struct peek_file;
+int recording_open_peeked(struct recording **r, struct peek_file *p, struct err *e);
 void recording_close(struct recording *r);
 const char *recording_path(const struct recording *r); /* for messages: "standard input" for "-" */
 const char *recording_attribute(const struct recording *r,
