@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "film.h"
+#include "film_pair.h"
 #include "io/selection.h"
 #include "recon/recon.h"
 #include "sample/sample.h"

@@ -1,4 +1,4 @@
-#include "film.h"
+#include "film_pair.h"
 
 #include <stdlib.h>
 #include <string.h>

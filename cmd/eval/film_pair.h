@@ -1,7 +1,7 @@
 /* A film: what sgaps-eval reads on either side, a recording or a stream of frames (Y4M, PGM, PNG). A stream is one session
  * that can only be read forwards. */
-#ifndef SGAPS_EVAL_FILM_H
-#define SGAPS_EVAL_FILM_H
+#ifndef SGAPS_EVAL_FILM_PAIR_H
+#define SGAPS_EVAL_FILM_PAIR_H
 
 #include <stddef.h>
 #include <stdint.h>
