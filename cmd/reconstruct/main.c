@@ -1,0 +1,206 @@
+/* sgaps-reconstruct: sparse samples -> whole frames, by a checkpoint or a classical method. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/option.h"
+#include "reconstruct.h"
+
+static struct {
+    const char *model, *method, *output, *format, *dtype, *importance;
+    uint32_t size[2];
+} option = {.output = "-"};
+
+// clang-format off
+static const struct option_row rows[] = {
+    {OPTION_HEADING, 0, NULL, NULL, NULL, "From", 0, 0},
+    {OPTION_TEXT, 'm', "model", &option.model, "CKPT", "a checkpoint of sgaps-train", 0, 0},
+    {OPTION_CHOICE, 0, "method", &option.method, "nearest|linear|natural", "a classical method instead of a model", 0, 0},
+    {OPTION_SIZE, 0, "size", option.size, "WxH", "size of the frames; default: the recording's, for messages the model's", 0, 0},
+    {OPTION_HEADING, 0, NULL, NULL, NULL, "To", 0, 0},
+    {OPTION_TEXT, 'o', "output", &option.output, "OUT", "a file, - for standard output (the default), for PNG a pattern such as out/%06d.png", 0, 0},
+    {OPTION_CHOICE, 'f', "format", &option.format, "h5|y4m|pgm|png|sixel", "default h5, or what the name of OUT ends with", 0, 0},
+    {OPTION_CHOICE, 0, "dtype", &option.dtype, "u8|f32", "values in h5: clipped and rounded (the default), or the raw output", 0, 0},
+    {OPTION_OPTIONAL_TEXT, 0, "importance", &option.importance, "KIND", "also the importance map, in h5: entropy (default with a model), variance or residual", 0, 0},
+    {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
+};
+// clang-format on
+
+static const struct tool tool = {
+    .name = "sgaps-reconstruct",
+    .purpose = "rebuild whole frames from sparse samples",
+    .synopsis =
+        "[-m CKPT | --method nearest|linear|natural] [-o OUT] [-f h5|y4m|pgm|png|sixel] [--dtype u8|f32] "
+        "[--importance[=KIND]] [--size WxH] FILE...",
+    .options = rows,
+    .common =
+        COMMON_THREADS | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_DRY_RUN | COMMON_HISTORY,
+    .epilogue = "FILE is a recording with samples or a stream of messages, one a line; - is standard input.\n"
+                "\n"
+                "Examples:\n"
+                "  sgaps-reconstruct -m runs/demo/best.h5 sparse.h5 -o frames.h5\n"
+                "  sgaps-reconstruct -m runs/demo/best.h5 sparse.h5 -f y4m | ffplay -\n"
+                "  sgaps-reconstruct --method linear --size 112x112 sparse.h5 -o out/%06d.png\n"
+                "  tail -f session.ndjson | sgaps-reconstruct -m runs/demo/best.h5 - -f y4m | mpv -\n"};
+
+static int ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+static int choose_format(struct sink *s, struct err *e)
+{
+    static const struct {
+        const char *name, *suffix;
+        enum stream_format format;
+    } known[] = {{"h5", ".h5", STREAM_HDF5},
+                 {"y4m", ".y4m", STREAM_Y4M},
+                 {"pgm", ".pgm", STREAM_PGM},
+                 {"png", ".png", STREAM_PNG}};
+    s->format = STREAM_HDF5;
+    if (option.format && !strcmp(option.format, "sixel"))
+        return err_set(e, ERR_UNAVAILABLE,
+                       "-f sixel: not in this version (-f y4m piped to a player shows frames)");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (option.format ? !strcmp(option.format, known[i].name) : ends_with(option.output, known[i].suffix))
+            s->format = known[i].format;
+    if (s->format == STREAM_PNG && !strcmp(option.output, "-"))
+        return err_set(e, ERR_USAGE, "-f png: writes files: name them with -o, such as out/%%06d.png");
+    if (s->format != STREAM_HDF5 && option.dtype && !strcmp(option.dtype, "f32"))
+        return err_set(e, ERR_USAGE, "--dtype f32: only h5 output holds floats (-f h5)");
+    if (s->format != STREAM_HDF5 && option.importance)
+        return err_set(e, ERR_USAGE, "--importance: only h5 output holds the map (-f h5)");
+    return 0;
+}
+
+static int choose_importance(struct sink *s, struct err *e)
+{
+    if (!option.importance)
+        return 0;
+    const char *name = *option.importance ? option.importance : option.model ? "entropy" : "residual";
+    int kind = recon_importance_by_name(name);
+    if (kind < 0)
+        return err_set(e, ERR_USAGE, "--importance=%s: is none of entropy, variance, residual, none", name);
+    s->importance = (enum recon_importance)kind;
+    if (!option.model && (kind == RECON_IMPORTANCE_ENTROPY || kind == RECON_IMPORTANCE_VARIANCE))
+        return err_set(e, ERR_USAGE, "--importance=%s: comes from a model's attention (-m CKPT, or residual)",
+                       name);
+    if (kind == RECON_IMPORTANCE_ERROR)
+        return err_set(e, ERR_UNAVAILABLE,
+                       "--importance=error: needs an error head, which this version does not have");
+    return 0;
+}
+
+static int open_recon(struct batch *b, const struct common_options *c, struct err *e)
+{
+    if (!option.model == !option.method)
+        return err_set(e, ERR_USAGE, "either -m CKPT or --method nearest|linear|natural is needed");
+    if (option.method)
+        return recon_open_method(&b->recon, (enum recon_method)recon_method_by_name(option.method), e);
+    int bf16 = c->precision && !strcmp(c->precision, "bf16");
+    return recon_open_model(&b->recon, option.model, c->device, (int)c->threads, bf16, e);
+}
+
+/* What is at hand before the work begins: formats, sessions, and the history that goes on. */
+static int look_at(const struct parsed *p, struct input *inputs, size_t *frames, char **history,
+                   struct err *e)
+{
+    int code = 0;
+    for (size_t i = 0; i < p->file_count && !code; i++) {
+        struct input *in = &inputs[i];
+        in->path = p->files[i];
+        code = input_probe(in, e);
+        if (code || in->format == STREAM_NDJSON)
+            continue;
+        code = input_open_recording(in, e);
+        if (code)
+            break;
+        for (size_t s = 0; s < recording_sessions(in->recording); s++)
+            *frames += recording_session(in->recording, s)->T;
+        if (!*history)
+            code = mem_string(history, recording_attribute(in->recording, "history"), e);
+        if (strcmp(in->path, "-"))
+            input_close(in);
+    }
+    return code;
+}
+
+static int dry_run(const struct parsed *p, struct input *inputs, const struct batch *b, struct err *e)
+{
+    int code = 0;
+    for (size_t i = 0; i < p->file_count && !code; i++) {
+        struct input *in = &inputs[i];
+        if (in->format == STREAM_NDJSON) {
+            printf("%s: messages by %s\n", in->path, recon_name(b->recon));
+            continue;
+        }
+        code = input_open_recording(in, e);
+        for (size_t s = 0; !code && s < recording_sessions(in->recording); s++) {
+            const struct session_info *info = recording_session(in->recording, s);
+            uint32_t W = b->size[0] ? b->size[0] : info->W, H = b->size[0] ? b->size[1] : info->H;
+            size_t n = info->T ? info->M / info->T : 0;
+            printf("%s: session %s: %zu frames of %ux%u from %zu samples each by %s", in->path, info->id,
+                   info->T, W, H, n, recon_name(b->recon));
+            if (recon_model(b->recon))
+                printf(", %.3g GFLOP a frame", spt_flops(spt_config(recon_model(b->recon)), H, W, n) / 1e9);
+            putchar('\n');
+        }
+        input_close(in);
+    }
+    return code;
+}
+
+static int run_inputs(const struct parsed *p, struct input *inputs, struct batch *b, size_t frames,
+                      struct err *e)
+{
+    progress_begin(&b->progress, "reconstruct", "frames", (double)frames, p->common.quiet);
+    int code = sink_open(b->sink, e);
+    for (size_t i = 0; i < p->file_count && !code; i++)
+        code = input_run(&inputs[i], b, e);
+    progress_end(&b->progress);
+    if (!code && !b->done)
+        code = err_set(e, ERR_DATA, "%s: no frame with samples", p->files[0]);
+    if (!code && b->left_out)
+        log_warning("%zu frames without samples are left out", b->left_out);
+    return code ? code : sink_close(b->sink, e);
+}
+
+int main(int argc, char **argv)
+{
+    struct parsed p;
+    struct err e = {0};
+    tool_parse(&tool, &p, argc, argv, 1);
+    struct sink sink = {.path = option.output, .f32 = option.dtype && !strcmp(option.dtype, "f32")};
+    struct batch batch = {.sink = &sink, .size = {option.size[0], option.size[1]}};
+    struct input *inputs = NULL;
+    size_t frames = 0;
+    char *before = NULL, *history = NULL;
+    int code =
+        p.file_count ? 0 : err_set(&e, ERR_USAGE, "no input: name a recording, or - for standard input");
+    code = code ? code : choose_format(&sink, &e);
+    code = code ? code : choose_importance(&sink, &e);
+    code = code ? code : parsed_expand_directories(&p, &e);
+    code = code ? code : p.common.dry_run ? 0 : tool_check_output(&p, option.output, &e);
+    code = code ? code : open_recon(&batch, &p.common, &e);
+    code = code ? code : mem_alloc(&inputs, p.file_count, sizeof *inputs, "inputs", &e);
+    code = code ? code : look_at(&p, inputs, &frames, &before, &e);
+    history = tool_history(&tool, &p, before);
+    sink.meta = (struct recording_meta){
+        .creator = "sgaps-reconstruct " SGAPS_VERSION, .history = history, .no_history = p.common.no_history};
+    if (!code)
+        code =
+            p.common.dry_run ? dry_run(&p, inputs, &batch, &e) : run_inputs(&p, inputs, &batch, frames, &e);
+    for (size_t i = 0; inputs && i < p.file_count; i++)
+        input_close(&inputs[i]);
+    sink_abandon(&sink);
+    batch_release(&batch);
+    recon_close(batch.recon);
+    free(inputs);
+    free(before);
+    free(history);
+    parsed_release(&p);
+    return tool_finish(code ? tool_fail(&e) : 0);
+}

@@ -1,0 +1,110 @@
+/* Where the frames go: a recording, or a film. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomic_file.h"
+#include "base/mem.h"
+#include "reconstruct.h"
+
+int sink_open(struct sink *s, struct err *e)
+{
+    if (s->format == STREAM_HDF5)
+        return recording_create(&s->writer, s->path, &s->meta, e);
+    return s->format == STREAM_PNG ? atomic_file_make_parents(s->path, e) : 0;
+}
+
+static int begin_film(struct sink *s, const struct session_info *info, struct err *e)
+{
+    if (s->film && (s->W != info->W || s->H != info->H))
+        return err_set(e, ERR_DATA,
+                       "session %s: %ux%u after %ux%u cannot be one film (--size makes them equal)", info->id,
+                       info->W, info->H, s->W, s->H);
+    s->W = info->W;
+    s->H = info->H;
+    int code = mem_grow(&s->bytes, &s->capacity, (size_t)s->W * s->H, 1, "a frame", e);
+    if (code || s->film)
+        return code;
+    return frame_output_open(&s->film, s->format, s->path, s->W, s->H, info->fps, e);
+}
+
+int sink_begin(struct sink *s, const struct session_info *info, struct err *e)
+{
+    if (s->format != STREAM_HDF5)
+        return begin_film(s, info, e);
+    struct session_info out = *info;
+    out.has_samples = out.has_reconstruction = 1;
+    out.has_frames = 0;
+    out.has_importance = s->importance != RECON_IMPORTANCE_NONE;
+    out.reconstruction_f32 = s->f32;
+    s->W = info->W;
+    s->H = info->H;
+    int code = mem_grow(&s->bytes, &s->capacity, (size_t)s->W * s->H, 1, "a frame", e);
+    return code ? code : recording_begin(s->writer, &out, e);
+}
+
+static void to_bytes(const float *picture, uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float x = picture[i] > 0 ? picture[i] : 0;
+        bytes[i] = (uint8_t)lrintf(255 * (x < 1 ? x : 1));
+    }
+}
+
+static int write_film(struct sink *s, int flush, struct err *e)
+{
+    int code = frame_output_write(s->film, s->bytes, e);
+    if (!code && flush && fflush(stdout))
+        code = err_set(e, ERR_IO, "standard output: write failed: %s", strerror(errno));
+    return code;
+}
+
+int sink_write(struct sink *s, const struct frame *row, const float *picture, const float *map, int flush,
+               struct err *e)
+{
+    to_bytes(picture, s->bytes, (size_t)s->W * s->H);
+    if (s->film)
+        return write_film(s, flush, e);
+    struct frame f = *row;
+    if (s->f32)
+        f.reconstruction_f32 = picture;
+    else
+        f.reconstruction = s->bytes;
+    f.importance = map;
+    return recording_append(s->writer, &f, e);
+}
+
+int sink_end(struct sink *s, int closed, struct err *e)
+{
+    return s->writer ? recording_end(s->writer, closed, e) : 0;
+}
+
+int sink_close(struct sink *s, struct err *e)
+{
+    int code = 0;
+    struct recording_writer *writer = s->writer;
+    struct frame_output *film = s->film;
+    s->writer = NULL;
+    s->film = NULL;
+    if (film)
+        code = frame_output_close(film, e);
+    if (writer) {
+        code = recording_finish(writer, e);
+        if (code)
+            recording_abandon(writer);
+    }
+    free(s->bytes);
+    s->bytes = NULL;
+    return code;
+}
+
+void sink_abandon(struct sink *s)
+{
+    if (s->writer)
+        recording_abandon(s->writer);
+    frame_output_abandon(s->film);
+    free(s->bytes);
+    *s = (struct sink){0};
+}
