@@ -53,8 +53,8 @@ static int run(struct batch *b, struct err *e)
     int code = recon_run(b->recon, b->frames, b->n, W, H, b->pictures, b->sink->importance,
                          with_map ? b->maps : NULL, e);
     if (code)
-        return err_prefix(e, "session %s, frames %lld..%lld: ", b->info.id, (long long)b->rows[0].frame_id,
-                          (long long)b->rows[b->n - 1].frame_id);
+        return err_prefix(e, "%s: session %s, frames %lld..%lld: ", b->source, b->info.id,
+                          (long long)b->rows[0].frame_id, (long long)b->rows[b->n - 1].frame_id);
     for (size_t i = 0; i < b->n && !code; i++) {
         const struct row *r = &b->rows[i];
         struct frame f = {.frame_id = r->frame_id,

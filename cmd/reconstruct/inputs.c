@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,15 +17,21 @@ static const char *name_of(const struct input *in)
     return strcmp(in->path, "-") ? in->path : "standard input";
 }
 
-/* The first byte of what fd reads, left there: read back from a file, duplicated from a pipe. 0: the end. */
+/* The first byte of what fd reads, left there: looked at in a file or a socket, duplicated from a pipe. What is typed at
+ * a terminal is messages. 0: the end. */
 static ssize_t first_byte(int fd, unsigned char *byte)
 {
     int ends[2];
-    ssize_t n = pread(fd, byte, 1, lseek(fd, 0, SEEK_CUR));
-    if (n >= 0 || errno != ESPIPE)
+    if (isatty(fd)) {
+        *byte = '{';
+        return 1;
+    }
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    if (at >= 0)
+        return pread(fd, byte, 1, at);
+    ssize_t n = recv(fd, byte, 1, MSG_PEEK);
+    if (n >= 0 || errno != ENOTSOCK || pipe(ends))
         return n;
-    if (pipe(ends))
-        return -1;
     do {
         n = tee(fd, ends[1], 1, 0);
     } while (n < 0 && errno == EINTR);
@@ -35,27 +42,38 @@ static ssize_t first_byte(int fd, unsigned char *byte)
     return n;
 }
 
+/* A named pipe can be opened only once, so it takes the place of standard input. */
+static int adopt_pipe(struct input *in, int fd, struct err *e)
+{
+    static int adopted;
+    if (adopted++ || dup2(fd, STDIN_FILENO) < 0)
+        return err_set(e, ERR_USAGE, "%s: only one pipe can be read at a time", in->path);
+    in->path = "-";
+    return 0;
+}
+
 int input_probe(struct input *in, struct err *e)
 {
     unsigned char byte = 0;
-    struct stat st;
-    int fd = strcmp(in->path, "-") ? open(in->path, O_RDONLY) : STDIN_FILENO;
+    struct stat st = {0};
+    int named = strcmp(in->path, "-") != 0, fd = named ? open(in->path, O_RDONLY) : STDIN_FILENO, code = 0;
     if (fd < 0)
         return err_set(e, ERR_NOINPUT, "%s: cannot open: %s", in->path, strerror(errno));
-    if (!fstat(fd, &st) && S_ISDIR(st.st_mode)) {
-        close(fd);
-        return err_set(e, ERR_NOINPUT, "%s: is a directory", in->path);
+    if (!fstat(fd, &st) && S_ISDIR(st.st_mode))
+        code = err_set(e, ERR_NOINPUT, "%s: is a directory", in->path);
+    if (!code) {
+        ssize_t n = first_byte(fd, &byte);
+        if (n < 0)
+            code = err_set(e, ERR_NOINPUT, "%s: cannot be read: %s", name_of(in), strerror(errno));
+        else if (!n)
+            code = err_set(e, ERR_DATA, "%s: is empty", name_of(in));
     }
-    ssize_t n = first_byte(fd, &byte);
-    int why = errno;
-    if (fd != STDIN_FILENO)
+    if (!code && named && S_ISFIFO(st.st_mode))
+        code = adopt_pipe(in, fd, e);
+    if (named)
         close(fd);
-    if (n < 0)
-        return err_set(e, ERR_NOINPUT, "%s: cannot be read: %s", name_of(in), strerror(why));
-    if (!n)
-        return err_set(e, ERR_DATA, "%s: is empty", name_of(in));
-    in->format = strchr("{ \t\r\n", byte) && byte ? STREAM_NDJSON : STREAM_HDF5;
-    return 0;
+    in->format = byte && strchr("{ \t\r\n", byte) ? STREAM_NDJSON : STREAM_HDF5;
+    return code;
 }
 
 int input_open_recording(struct input *in, struct err *e)
@@ -97,11 +115,12 @@ static int run_session(struct recording *r, size_t session, struct batch *b, str
                        "%s: /sessions/%s: has no samples to reconstruct from (sgaps-sample takes them)",
                        recording_path(r), s->id);
     size_t typical = s->T ? s->M / s->T + s->M / s->T / 2 + 1 : 1;
+    b->source = recording_path(r);
     int code = batch_begin(b, s, typical, 0, e);
     for (size_t t = 0; t < s->T && !code; t++) {
         code = fill_row(batch_row(b), r, session, t, e);
-        if (!code && batch_push(b, e))
-            code = err_prefix(e, "%s: ", recording_path(r));
+        if (!code)
+            code = batch_push(b, e);
     }
     return code ? code : batch_end(b, s->closed, e);
 }
@@ -221,11 +240,13 @@ static int take_line(struct conversation *c, const struct lines *l, struct batch
         return 0;
     int code = message_parse(&c->m, l->text, l->n, c->value_range, SAMPLE_LIMIT,
                              model ? spt_config(model)->max_state_dim : STATE_LIMIT, e);
-    if (!code && c->m.type == MESSAGE_SESSION_START)
+    if (code)
+        return err_prefix(e, "%s: line %zu: ", name_of(c->in), l->number);
+    if (c->m.type == MESSAGE_SESSION_START)
         code = begin_session(c, b, e);
-    else if (!code && (c->m.type == MESSAGE_FRAME_DATA || c->m.type == MESSAGE_FRAME_DATA_DEBUG))
+    else if (c->m.type == MESSAGE_FRAME_DATA || c->m.type == MESSAGE_FRAME_DATA_DEBUG)
         code = take_frame(c, b, e);
-    return code ? err_prefix(e, "line %zu: ", l->number) : 0;
+    return code;
 }
 
 static int run_messages(const struct input *in, struct batch *b, struct err *e)
@@ -235,14 +256,13 @@ static int run_messages(const struct input *in, struct batch *b, struct err *e)
     if (!l.f)
         return err_set(e, ERR_NOINPUT, "%s: cannot open: %s", in->path, strerror(errno));
     stem_of(in->path, c.id, sizeof c.id);
+    b->source = name_of(in);
     int code = 0, more = 0;
     while (!code && (more = next_line(&l, e)) > 0)
         code = take_line(&c, &l, b, e);
     if (more < 0)
-        code = e->code;
-    if (code)
-        err_prefix(e, "%s: ", name_of(in));
-    else if (c.open)
+        code = err_prefix(e, "%s: ", name_of(in));
+    if (!code && c.open)
         code = batch_end(b, 1, e);
     if (l.f != stdin)
         fclose(l.f);

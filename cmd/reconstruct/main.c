@@ -202,5 +202,5 @@ int main(int argc, char **argv)
     free(before);
     free(history);
     parsed_release(&p);
-    return tool_finish(code ? tool_fail(&e) : 0);
+    return code ? tool_fail(&e) : tool_finish(0);
 }

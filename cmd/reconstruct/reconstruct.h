@@ -50,7 +50,8 @@ struct batch {
     struct recon *recon;
     struct sink *sink;
     struct progress progress;
-    uint32_t size[2]; /* --size, or 0 */
+    uint32_t size[2];   /* --size, or 0 */
+    const char *source; /* the input's name, for messages */
     /* of the session */
     struct session_info info;
     int live; /* every frame at once */
