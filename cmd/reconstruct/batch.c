@@ -96,6 +96,7 @@ void batch_release(struct batch *b)
         samples_release(&b->rows[i].samples);
         free(b->rows[i].state);
     }
+    selections_release(&b->selections);
     free(b->rows);
     free(b->frames);
     free(b->pictures);

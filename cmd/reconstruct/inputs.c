@@ -115,13 +115,21 @@ static int run_session(struct recording *r, size_t session, struct batch *b, str
                        "%s: /sessions/%s: has no samples to reconstruct from (sgaps-sample takes them)",
                        recording_path(r), s->id);
     size_t typical = s->T ? s->M / s->T + s->M / s->T / 2 + 1 : 1;
+    uint8_t *keep;
+    int code = mem_alloc(&keep, s->T, 1, "a selection", e);
     b->source = recording_path(r);
-    int code = batch_begin(b, s, typical, 0, e);
+    if (!code)
+        code = selections_rows(&b->selections, s->id, s->T, keep, e);
+    if (!code)
+        code = batch_begin(b, s, typical, 0, e);
     for (size_t t = 0; t < s->T && !code; t++) {
+        if (!keep[t])
+            continue;
         code = fill_row(batch_row(b), r, session, t, e);
         if (!code)
             code = batch_push(b, e);
     }
+    free(keep);
     return code ? code : batch_end(b, s->closed, e);
 }
 
@@ -273,5 +281,7 @@ static int run_messages(const struct input *in, struct batch *b, struct err *e)
 
 int input_run(struct input *in, struct batch *b, struct err *e)
 {
+    if (in->is_selection)
+        return 0;
     return in->format == STREAM_NDJSON ? run_messages(in, b, e) : run_recording(in, b, e);
 }

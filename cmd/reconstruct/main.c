@@ -104,26 +104,36 @@ static int open_recon(struct batch *b, const struct common_options *c, struct er
     return recon_open_model(&b->recon, option.model, c->device, (int)c->threads, bf16, e);
 }
 
-/* What is at hand before the work begins: formats, sessions, and the history that goes on. */
-static int look_at(const struct parsed *p, struct input *inputs, size_t *frames, char **history,
-                   struct err *e)
+static int look_at_recording(struct input *in, struct selections *selections, size_t *frames, char **history,
+                             struct err *e)
+{
+    int code = input_open_recording(in, e);
+    if (code)
+        return code;
+    code = selections_take(selections, in->recording, &in->is_selection, e);
+    if (in->is_selection) {
+        in->recording = NULL; /* the selections have it */
+        return code;
+    }
+    for (size_t s = 0; s < recording_sessions(in->recording); s++)
+        *frames += recording_session(in->recording, s)->T;
+    if (!code && !*history)
+        code = mem_string(history, recording_attribute(in->recording, "history"), e);
+    if (strcmp(in->path, "-"))
+        input_close(in);
+    return code;
+}
+
+/* What is at hand before the work begins: formats, sessions, selections, and the history that goes on. */
+static int look_at(const struct parsed *p, struct input *inputs, struct selections *selections,
+                   size_t *frames, char **history, struct err *e)
 {
     int code = 0;
     for (size_t i = 0; i < p->file_count && !code; i++) {
-        struct input *in = &inputs[i];
-        in->path = p->files[i];
-        code = input_probe(in, e);
-        if (code || in->format == STREAM_NDJSON)
-            continue;
-        code = input_open_recording(in, e);
-        if (code)
-            break;
-        for (size_t s = 0; s < recording_sessions(in->recording); s++)
-            *frames += recording_session(in->recording, s)->T;
-        if (!*history)
-            code = mem_string(history, recording_attribute(in->recording, "history"), e);
-        if (strcmp(in->path, "-"))
-            input_close(in);
+        inputs[i].path = p->files[i];
+        code = input_probe(&inputs[i], e);
+        if (!code && inputs[i].format == STREAM_HDF5)
+            code = look_at_recording(&inputs[i], selections, frames, history, e);
     }
     return code;
 }
@@ -133,6 +143,8 @@ static int dry_run(const struct parsed *p, struct input *inputs, const struct ba
     int code = 0;
     for (size_t i = 0; i < p->file_count && !code; i++) {
         struct input *in = &inputs[i];
+        if (in->is_selection)
+            continue;
         if (in->format == STREAM_NDJSON) {
             printf("%s: messages by %s\n", in->path, recon_name(b->recon));
             continue;
@@ -186,7 +198,7 @@ int main(int argc, char **argv)
     code = code ? code : p.common.dry_run ? 0 : tool_check_output(&p, option.output, &e);
     code = code ? code : open_recon(&batch, &p.common, &e);
     code = code ? code : mem_alloc(&inputs, p.file_count, sizeof *inputs, "inputs", &e);
-    code = code ? code : look_at(&p, inputs, &frames, &before, &e);
+    code = code ? code : look_at(&p, inputs, &batch.selections, &frames, &before, &e);
     history = tool_history(&tool, &p, before);
     sink.meta = (struct recording_meta){
         .creator = "sgaps-reconstruct " SGAPS_VERSION, .history = history, .no_history = p.common.no_history};

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "cli/progress.h"
 #include "io/recording.h"
+#include "io/selection.h"
 #include "io/stream.h"
 #include "recon/recon.h"
 
@@ -52,6 +53,7 @@ struct batch {
     struct progress progress;
     uint32_t size[2];   /* --size, or 0 */
     const char *source; /* the input's name, for messages */
+    struct selections selections;
     /* of the session */
     struct session_info info;
     int live; /* every frame at once */
@@ -77,6 +79,7 @@ void batch_release(struct batch *b);
 struct input {
     const char *path;
     enum stream_format format;   /* HDF5 or NDJSON */
+    int is_selection;            /* of sgaps-clean: says which rows of the others count */
     struct recording *recording; /* standard input, which opens once */
 };
 /* Tells the formats apart by the first byte, which stays in the stream. */
