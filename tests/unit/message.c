@@ -40,9 +40,9 @@ static void test_frames(void)
            m.debug && !strcmp(m.client_name, "Z\xc3\xbc\xf0\x9f\x98\x80") && m.n == 0 && m.set_id == -1,
        "a session's start, payload before type %s", e.text);
     ok(message_parse(&m,
-                      "{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0,\"pixels\":[{\"u\":0,\"v\":0,"
-                      "\"value\":0.5}]}}",
-                      80, 1, 10, 10, &e) != 0,
+                     "{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0,\"pixels\":[{\"u\":0,\"v\":0,"
+                     "\"value\":0.5}]}}",
+                     80, 1, 10, 10, &e) != 0,
        "a text cut in the middle is refused");
     static const char half[] =
         "{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0,\"pixels\":[{\"u\":0,\"v\":0,\"value\":0.5}]}}";
