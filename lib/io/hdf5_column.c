@@ -131,9 +131,8 @@ int column_read(struct column *c, size_t start, size_t n, void *out, struct err 
         if (ahead > c->rows - start)
             ahead = c->rows - start;
         c->block_rows = 0;
-        r = read_rows(c, start, ahead, c->block, e);
-        if (r)
-            return r;
+        if (read_rows(c, start, ahead, c->block, NULL)) /* the fault may lie behind what is asked for */
+            return read_rows(c, start, n, out, e);
         c->block_start = start;
         c->block_rows = ahead;
     }
