@@ -208,7 +208,7 @@ static int look_into(struct job *j, struct err *e)
     return r;
 }
 
-static void show_reading(void *user, size_t done)
+static void show(void *user, size_t done)
 {
     struct job *j = user;
     progress_update(&j->progress, (double)done, NULL);
@@ -224,10 +224,17 @@ static int read_all(struct job *j, struct err *e)
         if (in->selection)
             continue;
         r = input_open(in, e);
-        r = r ? r
-              : clean_add(&j->clean, in->r, i, &j->params, j->selection, j->selections, show_reading, j, e);
+        r = r ? r : clean_add(&j->clean, in->r, i, &j->params, j->selection, j->selections, show, j, e);
         input_done(in);
     }
+    progress_end(&j->progress);
+    return r;
+}
+
+static int analyse(struct job *j, struct err *e)
+{
+    progress_begin(&j->progress, "clustering", "iterations", 0, j->parsed->common.quiet);
+    int r = clean_run(&j->clean, &j->params, show, j, e);
     progress_end(&j->progress);
     return r;
 }
@@ -349,7 +356,7 @@ static int run(struct job *j, struct err *e)
     if (!r && option.report && !common->dry_run)
         r = out_stream_open(&report, option.report, e);
     r = r ? r : read_all(j, e);
-    r = r ? r : clean_run(&j->clean, &j->params, e);
+    r = r ? r : analyse(j, e);
     if (!r) {
         clean_notes(&j->clean, say_note, NULL);
         log_note("%zu of %zu frames are kept", j->clean.count[CLEAN_KEPT], j->clean.n);

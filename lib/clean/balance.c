@@ -139,13 +139,15 @@ static int thin(struct clean *c, const struct clean_params *p, const struct memb
 }
 
 static int cluster_members(struct clean *c, const struct clean_params *p, const struct member *m, size_t n,
-                           struct err *e)
+                           clean_progress_fn progress, void *user, struct err *e)
 {
     double *x = NULL;
     int32_t *cluster = NULL;
     int r = make_features(c, m, n, &x, e);
     r = r ? r : mem_alloc(&cluster, n, sizeof *cluster, "the clusters", e);
-    r = r ? r : kmeans(x, n, c->features, p->clusters, p->plus_plus, p->seed, cluster, &c->iterations, e);
+    r = r ? r
+          : kmeans(x, n, c->features, p->clusters, p->plus_plus, p->seed, cluster, &c->iterations, progress,
+                   user, e);
     r = r ? r : mem_alloc(&c->before, p->clusters, sizeof *c->before, "the clusters", e);
     r = r ? r : mem_alloc(&c->after, p->clusters, sizeof *c->after, "the clusters", e);
     for (size_t i = 0; i < n && !r; i++) {
@@ -158,7 +160,8 @@ static int cluster_members(struct clean *c, const struct clean_params *p, const 
     return r;
 }
 
-int clean_balance(struct clean *c, const struct clean_params *p, struct err *e)
+int clean_balance(struct clean *c, const struct clean_params *p, clean_progress_fn progress, void *user,
+                  struct err *e)
 {
     struct member *m = NULL;
     size_t n = 0;
@@ -173,7 +176,7 @@ int clean_balance(struct clean *c, const struct clean_params *p, struct err *e)
                       : n > INT32_MAX   ? "there are too many frames"
                                         : NULL;
     if (!r && !c->not_balanced) {
-        r = cluster_members(c, p, m, n, e);
+        r = cluster_members(c, p, m, n, progress, user, e);
         r = r ? r : find_cap(c, p, n, e);
         r = r ? r : thin(c, p, m, n, e);
     }

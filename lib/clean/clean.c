@@ -232,11 +232,12 @@ int clean_add(struct clean *c, struct recording *r, size_t file, const struct cl
     return 0;
 }
 
-int clean_run(struct clean *c, const struct clean_params *p, struct err *e)
+int clean_run(struct clean *c, const struct clean_params *p, clean_progress_fn progress, void *user,
+              struct err *e)
 {
     int r = clean_standardise(c, e);
     r = r ? r : clean_stationarity(c, p, e);
-    r = r ? r : clean_balance(c, p, e);
+    r = r ? r : clean_balance(c, p, progress, user, e);
     memset(c->count, 0, sizeof c->count);
     c->without_samples = c->without_state = 0;
     for (size_t i = 0; i < c->sessions; i++) {

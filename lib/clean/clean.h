@@ -82,7 +82,7 @@ struct clean {
     int iterations;
 };
 
-/* Frames read so far (clean_add), or written of this session (clean_write_session). */
+/* Frames read so far (clean_add), or written of this session (clean_write_session); iterations of K-means (clean_run). */
 typedef void (*clean_progress_fn)(void *user, size_t done);
 
 void clean_init(struct clean *c);
@@ -94,12 +94,14 @@ int clean_add(struct clean *c, struct recording *r, size_t file, const struct cl
               struct recording *const *selection, size_t selections, clean_progress_fn progress, void *user,
               struct err *e);
 /* Stationarity and balancing, and the counts. */
-int clean_run(struct clean *c, const struct clean_params *p, struct err *e);
+int clean_run(struct clean *c, const struct clean_params *p, clean_progress_fn progress, void *user,
+              struct err *e);
 
 /* The steps of clean_run, in their order. */
 int clean_standardise(struct clean *c, struct err *e);
 int clean_stationarity(struct clean *c, const struct clean_params *p, struct err *e);
-int clean_balance(struct clean *c, const struct clean_params *p, struct err *e);
+int clean_balance(struct clean *c, const struct clean_params *p, clean_progress_fn progress, void *user,
+                  struct err *e);
 
 /* Copies the kept frames of session i from its recording; nothing is written for a session without any. The pictures'
  * chunks are copied as they are. */

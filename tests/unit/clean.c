@@ -50,23 +50,27 @@ static void test_kmeans(void)
     int iterations, found = 0, spread = 0;
     heaps();
     for (uint64_t seed = 0; seed < 20; seed++) {
-        ok(!kmeans(x, N, D, 5, 1, seed, cluster, &iterations, &e), "k-means++, seed %d", (int)seed);
+        ok(!kmeans(x, N, D, 5, 1, seed, cluster, &iterations, NULL, NULL, &e), "k-means++, seed %d",
+           (int)seed);
         found += heaps_found();
     }
     ok(found >= 19, "k-means++ finds separate heaps (%d of 20)", found);
     for (uint64_t seed = 0; seed < 20; seed++)
-        spread += !kmeans(x, N, D, 40, 0, seed, cluster, &iterations, &e) && used(40) == 40;
+        spread += !kmeans(x, N, D, 40, 0, seed, cluster, &iterations, NULL, NULL, &e) && used(40) == 40;
     ok(spread == 20, "no cluster is left empty while points differ");
-    ok(!kmeans(x, N, D, N, 0, 1, cluster, &iterations, &e) && used(N) == N, "as many clusters as points");
-    ok(!kmeans(x, N, D, 1, 0, 1, cluster, &iterations, &e) && used(1) == 1 && iterations == 2, "one cluster");
-    ok(kmeans(x, N, D, N + 1, 0, 1, cluster, &iterations, &e) == ERR_INTERNAL,
+    ok(!kmeans(x, N, D, N, 0, 1, cluster, &iterations, NULL, NULL, &e) && used(N) == N,
+       "as many clusters as points");
+    ok(!kmeans(x, N, D, 1, 0, 1, cluster, &iterations, NULL, NULL, &e) && used(1) == 1 && iterations == 2,
+       "one cluster");
+    ok(kmeans(x, N, D, N + 1, 0, 1, cluster, &iterations, NULL, NULL, &e) == ERR_INTERNAL,
        "more clusters than points: %s", e.text);
     for (int i = 0; i < N; i++)
         for (int j = 0; j < D; j++)
             x[i * D + j] = i < 100 ? 1 : i < 150 ? 2 : 3;
-    ok(!kmeans(x, N, D, 10, 0, 5, cluster, &iterations, &e) && used(10) == 3,
+    ok(!kmeans(x, N, D, 10, 0, 5, cluster, &iterations, NULL, NULL, &e) && used(10) == 3,
        "three different points fill three of ten clusters");
-    ok(!kmeans(x, N, D, 10, 1, 5, cluster, &iterations, &e) && used(10) == 3, "with k-means++ as well");
+    ok(!kmeans(x, N, D, 10, 1, 5, cluster, &iterations, NULL, NULL, &e) && used(10) == 3,
+       "with k-means++ as well");
 }
 
 static void test_percentile(void)
