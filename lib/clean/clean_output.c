@@ -109,7 +109,7 @@ int clean_write_session(const struct clean *c, size_t i, struct recording *sourc
     if (s->session >= recording_sessions(source) || recording_session(source, s->session)->T != s->T)
         return err_set(e, ERR_DATA, "%s: has changed while it was cleaned", recording_path(source));
     struct session_info info = *recording_session(source, s->session);
-    int closed = info.closed == 1;
+    int closed = info.closed != 0; /* where it is not said, nothing speaks against it */
     struct row_buffer b;
     info.id = s->id;
     int r = buffer_init(&b, &info, e);

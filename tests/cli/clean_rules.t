@@ -214,7 +214,7 @@ def make_sessions(rng, faults=True):
     return sessions
 
 
-def write(path, sessions, frames=False, samples=True, state=True):
+def write(path, sessions, frames=False, samples=True, state=True, outputs=None):
     with h5py.File(path, "w") as f:
         f.attrs.update(format="sgaps-recording", format_version=1, format_minor=0, creator="test", config="{}",
                        history="", uuid="0", default="sessions/" + sessions[0]["name"])
@@ -236,6 +236,12 @@ def write(path, sessions, frames=False, samples=True, state=True):
                 pixels = (np.arange(T)[:, None, None] * 7 + np.arange(12)[None, :, None] * 16 + np.arange(16)) % 256
                 g.create_dataset("frames", data=pixels.astype(np.uint8), chunks=(1, 12, 16), compression="gzip",
                                  compression_opts=6, maxshape=(None, 12, 16))
+            if outputs:
+                g["recv_time"] = s["time"] + 1e9
+                g["samples/set"] = np.arange(T) // 5
+                g["importance"] = np.random.default_rng(T).random((T, 3, 4), dtype=np.float32)
+                made = np.random.default_rng(T).random((T, 12, 16)) * 255
+                g["reconstruction"] = made.astype(np.uint8) if outputs == "u8" else (made / 255).astype(np.float32)
 
 
 def run(*arguments):
@@ -307,6 +313,16 @@ with h5py.File("a.h5") as a, h5py.File("out.h5") as b:
             raw &= g["frames"].id.read_direct_chunk((row, 0, 0)) == source.id.read_direct_chunk((t, 0, 0))
     ok(same, "the pictures are the same")
     ok(raw, "and so are their compressed chunks, byte for byte")
+
+# So do the outputs of sgaps-reconstruct and the columns that only live sessions have.
+for kind in "u8", "f32":
+    write("outputs.h5", sessions, outputs=kind)
+    run("outputs.h5", "-o", "out.h5", *few)
+    with h5py.File("outputs.h5") as a, h5py.File("out.h5") as b:
+        ok(all(np.array_equal(a["sessions"][s][name][:][g["frame_id"][:]], g[name][:]) and
+               a["sessions"][s][name].dtype == g[name].dtype for s, g in b["sessions"].items()
+               for name in ("reconstruction", "importance", "recv_time", "samples/set")),
+           f"reconstruction as {kind}, importance, recv_time and set of the kept rows")
 
 # k-means++ gives the same from one seed, and every cluster keeps to the cap.
 plus_plus = ("a.h5", "--init", "kmeans++", *few, "--cap", "9", "--no-history")
