@@ -23,6 +23,7 @@ setup_file() {
 
 setup() {
     cd "$DIR"
+    model=$SGAPS_ROOT/tests/golden/tiny/checkpoint.h5
 }
 
 # fails CODE PATTERN: the last run ended with CODE and said one line on stderr that matches.
@@ -107,6 +108,64 @@ s = h5py.File('out-s.h5')['sessions']
 assert len(s['a/frame_id']) == 40 and list(s['b/frame_id'][:4]) == [0, 1, 2, 30]"
 }
 
+# sets FILE SESSION: the set of every frame, without spaces between equal ones.
+sets() {
+    /usr/bin/python3 -c "
+import h5py, sys
+print(' '.join(str(x) for x in h5py.File('$1')['sessions/$2/samples/set'][:]))"
+}
+
+@test "closed loop: a set arrives --latency frames after the one it was computed from" {
+    sgaps-sample -n 40 --pattern adaptive --importance=residual one.h5 -o loop.h5
+    [ "$(sets loop.h5 one)" = "0 0 0 0 0 1 1 1 1 1 2 2" ]
+    sgaps-sample -n 40 --pattern adaptive --importance=residual --latency 3 one.h5 -o loop.h5
+    [ "$(sets loop.h5 one)" = "0 0 0 0 0 0 0 1 1 1 1 1" ]
+    sgaps-sample -n 40 --pattern hybrid --importance=residual --set mask_update.fixed_interval=1 --latency 2 one.h5 -o loop.h5
+    [ "$(sets loop.h5 one)" = "0 0 1 2 3 4 5 6 7 8 9 10" ]
+    sgaps-sample -n 40 --schedule quality_based --set mask_update.quality_based.low_quality_threshold=0 \
+        --set mask_update.quality_based.high_quality_threshold=1 one.h5 -o loop.h5
+    [ "$(sets loop.h5 one)" = "0 0 0 0 0 1 1 1 1 1 2 2" ]
+    sgaps-sample -n 40 --schedule adaptive --set mask_update.adaptive.quality_threshold=1 one.h5 -o loop.h5
+    [ "$(sets loop.h5 one)" = "0 1 2 3 4 5 6 7 8 9 10 11" ]
+}
+
+@test "closed loop: every pattern keeps N different pixels, frames of one set share them" {
+    for pattern in bluenoise importance_only hybrid adaptive; do
+        sgaps-sample -n 60 --pattern $pattern -m "$model" one.h5 -o loop.h5
+        /usr/bin/python3 - <<'PY'
+import h5py, numpy as np
+s, d = h5py.File("one.h5")["sessions/one"], h5py.File("loop.h5")["sessions/one"]
+o, number = d["samples/offset"][:], d["samples/set"][:]
+assert (np.diff(o) == 60).all() and (d["state"][:] == s["state"][:]).all()
+uv = d["samples/uv"][:].reshape(12, 60, 2)
+for t in range(12):
+    x, y = (uv[t] * [64, 48]).astype(int).T
+    assert len(set(zip(x, y))) == 60 and (s["frames"][t][y, x] == d["samples/value"][o[t]:o[t + 1]]).all()
+    assert t == 0 or ((uv[t] == uv[t - 1]).all() == (number[t] == number[t - 1]))
+PY
+    done
+}
+
+@test "closed loop: samples go where the map is high" {
+    /usr/bin/python3 - <<'PY'
+import h5py, numpy as np
+with h5py.File("one.h5") as a, h5py.File("half.h5", "w") as b:
+    for k, v in a.attrs.items():
+        b.attrs[k] = v
+    a.copy("sessions", b)
+    frames = b["sessions/one/frames"]
+    rng = np.random.default_rng(5)
+    for t in range(len(frames)):  # left: noise, right: one grey
+        frames[t] = np.where(np.arange(64) < 32, rng.integers(0, 256, (48, 64)), 90)
+PY
+    sgaps-sample -n 100 --pattern adaptive --importance=residual half.h5 -o loop.h5
+    /usr/bin/python3 -c "
+import h5py
+u = h5py.File('loop.h5')['sessions/one/samples/uv'][:, 0].reshape(12, 100)
+left = (u < 0.5).mean(1)
+assert abs(left[0] - 0.5) < 0.1 and left[6] > 0.6, left"
+}
+
 @test "a closed pipe ends it quietly" {
     run --separate-stderr bash -c 'sgaps-sample -n 2000 rec.h5 | head -c 100 >/dev/null; exit ${PIPESTATUS[0]}'
     [ "$status" -eq 141 ] && [ -z "$stderr" ]
@@ -136,7 +195,19 @@ assert len(s['a/frame_id']) == 40 and list(s['b/frame_id'][:4]) == [0, 1, 2, 30]
     run --separate-stderr sgaps-sample -n 9 rec.h5 -o rec.h5
     fails 64 "input"
     run --separate-stderr sgaps-sample -n 9 --pattern adaptive rec.h5 -o bad.h5
-    fails 69 "adaptive"
+    fails 64 "adaptive.*-m CKPT"
+    run --separate-stderr sgaps-sample -n 9 --latency 0 rec.h5 -o bad.h5
+    fails 64 "latency"
+    run --separate-stderr sgaps-sample -n 9 --set sampling.flor=0.2 rec.h5 -o bad.h5
+    fails 78 "sampling.floor"
+    run --separate-stderr sgaps-sample -n 9 --set mask_update.fixed_interval=0 rec.h5 -o bad.h5
+    fails 78 "fixed_interval"
+    run --separate-stderr sgaps-sample -n 9 -c nowhere.yaml rec.h5 -o bad.h5
+    [ "$status" -eq 66 ] || [ "$status" -eq 78 ]
+    run --separate-stderr sgaps-sample -n 9 -m rec.h5 rec.h5 -o bad.h5
+    fails 65 "rec.h5"
+    run --separate-stderr sgaps-sample -n 9 -m "$model" --importance error --pattern hybrid rec.h5 -o bad.h5
+    fails 69 "error"
     nothing_left bad
 }
 
