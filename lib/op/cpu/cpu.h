@@ -29,12 +29,20 @@ void cpu_read_act(struct op_ctx *ctx, float *to, const act *from, size_t n);
 void cpu_zero(struct op_ctx *ctx, void *p, size_t bytes);
 void cpu_synchronise(struct op_ctx *ctx);
 
+/* What each of the three units gives: its table, and its probe for cpu_probe.c. */
+struct cpu_build {
+    const char *isa;
+    const struct op_table *ops;
+    float (*probe)(size_t rounds, double *flops);
+};
+const struct cpu_build *cpu_chosen(void); /* for this machine */
+
 extern const struct op_table op_cpu_base;
+float probe_base(size_t rounds, double *flops);
 #ifdef __x86_64__
 extern const struct op_table op_cpu_avx2, op_cpu_avx512;
+float probe_avx2(size_t rounds, double *flops);
+float probe_avx512(size_t rounds, double *flops);
 #endif
-
-/* "avx512", "avx2" or "base": what this machine runs. */
-const char *cpu_isa(void);
 
 #endif

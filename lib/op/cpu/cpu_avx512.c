@@ -1,5 +1,6 @@
 /* Compiled with the flags mk/build.mk gives files of this name. */
 #ifdef __x86_64__
 #define CPU_TABLE op_cpu_avx512
+#define CPU_PROBE probe_avx512
 #include "op/cpu/cpu_table.inc"
 #endif

@@ -6,27 +6,20 @@
 #include "base/mem.h"
 #include "op/cpu/cpu.h"
 
-static const struct op_table *choose(void)
+const struct cpu_build *cpu_chosen(void)
 {
+    static const struct cpu_build base = {"base", &op_cpu_base, probe_base};
 #ifdef __x86_64__
+    static const struct cpu_build avx2 = {"avx2", &op_cpu_avx2, probe_avx2},
+                                  avx512 = {"avx512", &op_cpu_avx512, probe_avx512};
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        return &op_cpu_avx512;
+        return &avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &op_cpu_avx2;
+        return &avx2;
 #endif
-    return &op_cpu_base;
-}
-
-const char *cpu_isa(void)
-{
-#ifdef __x86_64__
-    const struct op_table *t = choose();
-    return t == &op_cpu_avx512 ? "avx512" : t == &op_cpu_avx2 ? "avx2" : "base";
-#else
-    return "base";
-#endif
+    return &base;
 }
 
 int cpu_open(struct op_ctx *ctx, struct err *e)
@@ -48,7 +41,7 @@ int cpu_open(struct op_ctx *ctx, struct err *e)
         cpu_close(ctx);
         return code;
     }
-    ctx->ops = choose();
+    ctx->ops = cpu_chosen()->ops;
     return 0;
 }
 

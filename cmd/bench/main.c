@@ -1,0 +1,114 @@
+/* sgaps-bench: how fast this machine does the work, and against what it could. */
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "cli/option.h"
+#include "op/cpu/cpu_probe.h"
+
+static struct {
+    const char *model;
+    int tsv;
+    int64_t repetitions, samples, batch;
+    uint32_t size[2];
+} option = {.model = "spt-small", .samples = 200, .batch = 1};
+
+// clang-format off
+static const struct option_row rows[] = {
+    {OPTION_TEXT, 0, "model", &option.model, "PRESET|CKPT", "network of infer and train: a preset with random weights, or a checkpoint; default spt-small", 0, 0},
+    {OPTION_INTEGER, 'n', "samples", &option.samples, "N", "samples of a frame; default 200", 1, 1000000},
+    {OPTION_SIZE, 0, "size", option.size, "WxH", "size of the frames; default: the model's", 0, 0},
+    {OPTION_INTEGER, 0, "batch", &option.batch, "B", "frames in a batch; default 1", 1, 4096},
+    {OPTION_INTEGER, 'r', "repetitions", &option.repetitions, "N", "timed runs; default: as many as fit half a second, at least 5", 1, 1000},
+    {OPTION_FLAG, 0, "tsv", &option.tsv, NULL, "tab-separated table", 0, 0},
+    {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
+};
+// clang-format on
+
+static const struct tool tool = {
+    .name = "sgaps-bench",
+    .purpose = "speed of operations, inference, training, cleaning and files, each against its limit",
+    .synopsis =
+        "[ops|infer|train|clean|io|all] [--device D] [--model PRESET|CKPT] [-n N] [--size WxH] [--batch B] "
+        "[-r N] [--json|--tsv]",
+    .options = rows,
+    .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_JSON,
+    .epilogue = "Examples:\n"
+                "  sgaps-bench ops -j 1\n"
+                "  sgaps-bench infer --model spt-fast -r 20\n"
+                "  sgaps-bench all --json | jq '.results[] | [.name, .median_ms]'\n"};
+
+static const struct part {
+    const char *name;
+    int (*run)(struct bench *b, struct err *e);
+} parts[] = {{"ops", bench_ops},
+             {"infer", bench_infer},
+             {"train", bench_train},
+             {"clean", bench_clean},
+             {"io", bench_io}};
+enum { PARTS = sizeof parts / sizeof *parts };
+
+/* wanted (PARTS) from the operands; none, or "all": every part. */
+static int choose(const struct parsed *p, int *wanted, struct err *e)
+{
+    for (int i = 0; i < PARTS; i++)
+        wanted[i] = !p->file_count;
+    for (size_t k = 0; k < p->file_count; k++) {
+        int known = !strcmp(p->files[k], "all");
+        for (int i = 0; i < PARTS; i++) {
+            int same = !strcmp(p->files[k], parts[i].name);
+            wanted[i] |= same || !strcmp(p->files[k], "all");
+            known |= same;
+        }
+        if (!known)
+            return err_set(e, ERR_USAGE, "%s: no such part (ops, infer, train, clean, io, all)", p->files[k]);
+    }
+    return 0;
+}
+
+static int run(const struct parsed *p, struct bench *b, struct err *e)
+{
+    int wanted[PARTS], code = choose(p, wanted, e);
+    if (!code && p->common.json && option.tsv)
+        code = err_set(e, ERR_USAGE, "--json and --tsv exclude each other");
+    if (code)
+        return code;
+    /* A device that is not there is told before anything is measured. */
+    struct op_ctx ctx;
+    code = op_open(&ctx, b->device, b->threads, 0, e);
+    if (code)
+        return code;
+    op_close(&ctx);
+    b->peak_flops = cpu_peak_flops(b->threads, 0.2);
+    b->peak_bandwidth = cpu_peak_bandwidth(b->threads, 0.3);
+    for (int i = 0; i < PARTS && !code; i++)
+        if (wanted[i])
+            code = parts[i].run(b, e);
+    if (!code)
+        bench_print(b, p->common.json ? FORMAT_JSON : option.tsv ? FORMAT_TSV : FORMAT_TABLE);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct parsed p;
+    struct err e;
+    tool_parse(&tool, &p, argc, argv, 0);
+    const char *device = p.common.device ? p.common.device : "auto";
+    struct bench b = {.device = strcmp(device, "auto") ? device : "cpu",
+                      .model = option.model,
+                      .seed = p.common.seed >= 0 ? (uint64_t)p.common.seed : 42,
+                      .threads = p.common.threads ? (int)p.common.threads : omp_get_max_threads(),
+                      .repetitions = (size_t)option.repetitions,
+                      .samples = (size_t)option.samples,
+                      .batch = (size_t)option.batch,
+                      .W = option.size[0],
+                      .H = option.size[1]};
+    int code = run(&p, &b, &e);
+    if (code)
+        tool_fail(&e);
+    free(b.results);
+    parsed_release(&p);
+    return tool_finish(code);
+}
