@@ -6,10 +6,29 @@
 #include "conf/conf.h"
 #include "info.h"
 
+void print_plain(const char *text, size_t n)
+{
+    for (; n-- && *text; text++)
+        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
 static void line(const char *name, const char *value)
 {
-    if (value && *value)
-        printf("  %-12s %s\n", name, value);
+    if (!value || !*value)
+        return;
+    printf("  %-12s ", name);
+    print_plain(value, strlen(value));
+    putchar('\n');
+}
+
+static void plain_cell(struct table *t, const char *text)
+{
+    char cell[256];
+    size_t n = 0;
+    for (; text[n] && n < sizeof cell - 1; n++)
+        cell[n] = (unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n];
+    cell[n] = 0;
+    table_cell(t, "%s", n ? cell : "-");
 }
 
 /* The first line of a history, and how many more there are. */
@@ -20,7 +39,8 @@ static void print_newest(const char *history)
     int more = 0;
     for (const char *p = history; (p = strchr(p, '\n')) && p[1]; p++)
         more++;
-    printf("  %-12s %.*s", "history", (int)strcspn(history, "\n"), history);
+    printf("  %-12s ", "history");
+    print_plain(history, strcspn(history, "\n"));
     if (more)
         printf(" (and %d more: --history)", more);
     putchar('\n');
@@ -34,7 +54,7 @@ static void print_sessions(const struct recording *r)
     table_begin(&t, sizeof headings / sizeof *headings, headings);
     for (size_t i = 0; i < recording_sessions(r); i++) {
         const struct session_info *s = recording_session(r, i);
-        table_cell(&t, "%s", s->id);
+        plain_cell(&t, s->id);
         table_cell(&t, "%zu", s->T);
         table_cell(&t, "%zu", s->K);
         table_number(&t, s->has_samples && s->T ? (double)s->M / (double)s->T : NAN, 1);
@@ -47,7 +67,7 @@ static void print_sessions(const struct recording *r)
                    : s->has_reconstruction                    ? "frames"
                    : s->has_importance                        ? "map"
                                                               : "-");
-        table_cell(&t, "%s", *s->checkpoint_key ? s->checkpoint_key : "-");
+        plain_cell(&t, s->checkpoint_key);
     }
     table_print(&t, stdout, 0);
     table_release(&t);
@@ -60,8 +80,10 @@ static void print_state_names(const struct recording *r)
     if (!s->state_names)
         return;
     printf("state:");
-    for (size_t i = 0; i < s->state_name_count; i++)
-        printf(" %s", s->state_names[i]);
+    for (size_t i = 0; i < s->state_name_count; i++) {
+        putchar(' ');
+        print_plain(s->state_names[i], strlen(s->state_names[i]));
+    }
     putchar('\n');
 }
 

@@ -90,16 +90,21 @@ static int check(const struct content *c, const char *path, struct faults *f, st
 static void print_history(const struct content *c)
 {
     const char *text = c->recording ? recording_attribute(c->recording, "history") : c->checkpoint->history;
-    size_t n = text ? strlen(text) : 0;
-    if (n)
-        printf("%s%s", text, text[n - 1] == '\n' ? "" : "\n");
+    while (text && *text) {
+        size_t n = strcspn(text, "\n");
+        print_plain(text, n);
+        putchar('\n');
+        text += n + (text[n] == '\n');
+    }
 }
 
 static void print_text(const struct content *c, const struct faults *f, int first)
 {
     if (f->checked) {
-        for (size_t i = 0; i < f->n; i++)
-            puts(f->text[i]);
+        for (size_t i = 0; i < f->n; i++) {
+            print_plain(f->text[i], strlen(f->text[i]));
+            putchar('\n');
+        }
         if (!f->n)
             printf("%s: sound\n", c->name);
     } else if (want_history) {

@@ -394,7 +394,11 @@ int recording_end(struct recording_writer *w, int closed, struct err *e)
         bad = column_end(&s->column[i], e);
     if (!bad && h5_put_number(s->group, "closed", H5T_STD_U8LE, H5T_NATIVE_UINT8, &ended, 1))
         bad = h5_error(e, ERR_IO, "write failed");
-    if (!bad && s->K == s->T && h5_put_text(s->group, "axes", "timestamp"))
+    /* NeXus: what the signal's dimensions are; full frames of some rows only have no axis of their own. */
+    static const char *const axes[] = {"timestamp", ".", "."};
+    int pictures = s->info.has_frames || s->info.has_reconstruction;
+    if (!bad && (!s->info.has_frames || s->K == s->T) &&
+        h5_put_texts(s->group, "axes", axes, pictures ? 3 : 1))
         bad = h5_error(e, ERR_IO, "write failed");
     if (bad)
         return failed_in_session(w, e);
