@@ -35,7 +35,7 @@ int batch_take(struct batch *b, const struct contest *c, const struct pairing *p
         size_t count, size;
     } parts[] = {
         {&b->truth, 1 + b->capacity, b->pixels},
-        {&b->other, c->reconstruction ? b->capacity : 0, b->pixels},
+        {&b->other, c->compared ? b->capacity : 0, b->pixels},
         {&b->out, 1 + b->capacity, b->pixels},
         {&b->mask, b->capacity, b->pixels},
         {&b->raw, b->capacity * b->pixels, sizeof *b->raw},
@@ -71,7 +71,7 @@ void batch_release(struct batch *b)
 static int read_samples(struct batch *b, const struct contest *c, const struct pairing *p, struct pair at,
                         size_t slot, struct err *e)
 {
-    struct film *f = c->reconstruction;
+    struct film *f = c->second;
     size_t session = p->session_b, t = at.b;
     if (!f || !f->rec || !recording_session(f->rec, session)->has_samples) {
         f = c->reference;
@@ -91,9 +91,8 @@ static int read_one(struct batch *b, struct contest *c, const struct pairing *p,
     int other = 1;
     int r =
         film_read(c->reference, p->session_a, at.a, 0, b->W, b->H, b->truth + (1 + slot) * b->pixels, got, e);
-    if (!r && c->reconstruction)
-        r = film_read(c->reconstruction, p->session_b, at.b, 1, b->W, b->H, b->other + slot * b->pixels,
-                      &other, e);
+    if (!r && c->compared)
+        r = film_read(c->second, p->session_b, at.b, 1, b->W, b->H, b->other + slot * b->pixels, &other, e);
     if (r)
         return r;
     if (*got == 1 && other < 1)
@@ -116,9 +115,8 @@ static int pass_over(struct batch *b, const struct contest *c, const struct pair
                      int *got, struct err *e)
 {
     int r = 0, other = 0;
-    if (c->reconstruction && c->reconstruction->in)
-        r = film_read(c->reconstruction, p->session_b, at.b, 1, b->W, b->H, b->other + b->n * b->pixels,
-                      &other, e);
+    if (c->second && c->second->in)
+        r = film_read(c->second, p->session_b, at.b, 1, b->W, b->H, b->other + b->n * b->pixels, &other, e);
     *got = other < 0 ? -1 : 0;
     return r;
 }

@@ -11,11 +11,11 @@ enum { MODEL_BYTES = 96 << 20 };
 
 static int make_entries(struct contest *c, struct err *e)
 {
-    size_t n = (c->reconstruction != NULL) + c->contender_count * c->budget_count;
+    size_t n = (size_t)c->compared + c->contender_count * c->budget_count;
     int r = mem_alloc(&c->entries, n, sizeof *c->entries, "rows", e);
     if (r)
         return r;
-    if (c->reconstruction)
+    if (c->compared)
         c->entries[c->entry_count++] = (struct entry){.who = NULL, .score.keep = c->keep};
     for (size_t b = 0; b < c->budget_count; b++)
         for (size_t i = 0; i < c->contender_count; i++)
@@ -122,13 +122,13 @@ static int run_batch(struct contest *c, struct batch *b, struct err *e)
 {
     struct samples *s;
     int r = 0;
-    if (c->reconstruction) {
+    if (c->compared) {
         r = batch_samples(b, c, 0, &s, e);
         memcpy(b->out + b->pixels, b->other, b->n * b->pixels);
         if (!r)
             r = add_scores(b, &c->entries[0], s, e);
     }
-    struct entry *entry = c->entries + (c->reconstruction != NULL);
+    struct entry *entry = c->entries + c->compared;
     for (size_t k = 0; k < c->budget_count && !r; k++) {
         if (!c->contender_count)
             break;
@@ -154,12 +154,12 @@ static int check_sizes(const struct contest *c, const struct pairing *p, const s
         if (c->budgets[k] > b->pixels)
             return err_set(e, ERR_USAGE, "-n %zu is more than the %ux%u pixels of a frame", c->budgets[k],
                            b->W, b->H);
-    if (!c->reconstruction || c->size[0])
+    if (!c->compared || c->size[0])
         return 0;
-    film_size(c->reconstruction, p->session_b, &w, &h);
+    film_size(c->second, p->session_b, &w, &h);
     if (w != b->W || h != b->H)
         return err_set(e, ERR_DATA, "%s: frames are %ux%u, those of %s %ux%u (--size compares at one size)",
-                       c->reconstruction->name, w, h, c->reference->name, b->W, b->H);
+                       c->second->name, w, h, c->reference->name, b->W, b->H);
     return 0;
 }
 
@@ -202,10 +202,10 @@ int contest_run(struct contest *c, void (*report)(void *user, size_t frames), vo
 {
     size_t frames = 0;
     int r = make_entries(c, e);
-    for (size_t i = 0; i < pairing_count(c->reference, c->reconstruction) && !r; i++) {
+    for (size_t i = 0; i < pairing_count(c->reference, c->second) && !r; i++) {
         struct pairing p;
         int found;
-        r = pairing_make(&p, c->reference, c->reconstruction, i, &found, e);
+        r = pairing_make(&p, c->reference, c->second, i, &found, e);
         c->unmatched += p.unmatched;
         if (!r && found)
             r = select_rows(c, &p, e);
@@ -215,9 +215,9 @@ int contest_run(struct contest *c, void (*report)(void *user, size_t frames), vo
     }
     if (r || frames)
         return r;
-    if (c->reconstruction && !c->frameless)
+    if (c->second && !c->frameless)
         return err_set(e, ERR_DATA, "%s: no frame of it is in %s (sessions match by id, frames by frame_id)",
-                       c->reference->name, c->reconstruction->name);
+                       c->reference->name, c->second->name);
     return err_set(e, ERR_DATA, "%s: no full frames to compare with", c->reference->name);
 }
 

@@ -30,8 +30,9 @@ struct entry {
 };
 
 struct contest {
-    struct film *reference, *reconstruction; /* the latter may be NULL */
-    struct selections selections;            /* rows of the reference to leave out */
+    struct film *reference, *second; /* the latter may be NULL */
+    int compared;                    /* the second is compared itself; else it only gives its samples */
+    struct selections selections;    /* rows of the reference to leave out */
     struct contender *contenders;
     size_t contender_count;
     size_t *budgets; /* samples a frame; 0: as recorded */

@@ -35,6 +35,16 @@ void film_close(struct film *f)
     *f = (struct film){0};
 }
 
+int film_has_frames(const struct film *f)
+{
+    int any = !f->rec;
+    for (size_t i = 0; f->rec && i < recording_sessions(f->rec); i++) {
+        const struct session_info *s = recording_session(f->rec, i);
+        any |= s->K > 0 || s->has_reconstruction;
+    }
+    return any;
+}
+
 void film_size(const struct film *f, size_t session, uint32_t *W, uint32_t *H)
 {
     *W = f->rec ? recording_session(f->rec, session)->W : f->W;

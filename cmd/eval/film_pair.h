@@ -21,6 +21,8 @@ struct film {
 
 int film_open(struct film *f, const char *path, struct err *e);
 void film_close(struct film *f);
+/* Has it anything to look at? A recording of samples has not. */
+int film_has_frames(const struct film *f);
 void film_size(const struct film *f, size_t session, uint32_t *W, uint32_t *H);
 
 /* Row t of a session at W x H (averaged where the film's size differs) into out. got: 1 there it is, 0 this row has none,

@@ -109,10 +109,10 @@ static int check(const struct options *o, const struct parsed *p, struct err *e)
         return err_set(e, ERR_USAGE, "-n is the budget of -m and --method: neither is given");
     if (o->tsv && p->common.json)
         return err_set(e, ERR_USAGE, "--tsv and --json: choose one");
-    if (pattern_needs_map(o->pattern ? (enum pattern)pattern_by_name(o->pattern) : PATTERN_BLUENOISE))
+    if (o->pattern && pattern_needs_map((enum pattern)pattern_by_name(o->pattern)))
         return err_set(e, ERR_UNAVAILABLE,
-                       "--pattern %s follows a model's importance: not in this version (grid, random "
-                       "and bluenoise need no model)",
+                       "--pattern %s goes from frame to frame: let sgaps-sample make the samples and "
+                       "name its output as the second file",
                        o->pattern);
     return o->plot ? plot_check(o->plot, e) : 0;
 }
@@ -122,7 +122,8 @@ static void report_progress(void *user, size_t frames)
     progress_update(user, (double)frames, NULL);
 }
 
-/* The operands: what has no sessions is a selection, the first other is the reference, the second the reconstruction. */
+/* The operands: what has no sessions is a selection, the first other is the reference, the second the reconstruction, or
+ * a sparse recording whose samples the models and methods are given. */
 static int open_films(const struct parsed *p, struct film films[2], struct contest *c, struct err *e)
 {
     size_t n = 0;
@@ -146,7 +147,12 @@ static int open_films(const struct parsed *p, struct film films[2], struct conte
         r = err_set(e, ERR_USAGE, "nothing to compare %s with: name a reconstruction, -m or --method",
                     films[0].name);
     c->reference = &films[0];
-    c->reconstruction = n > 1 ? &films[1] : NULL;
+    c->second = n > 1 ? &films[1] : NULL;
+    c->compared = n > 1 && film_has_frames(&films[1]);
+    if (!r && n == 2 && !c->compared && !c->contender_count)
+        r = err_set(e, ERR_DATA,
+                    "%s: holds samples only, neither reconstruction nor frames: -m or --method rebuilds them",
+                    films[1].name);
     return r;
 }
 
@@ -167,7 +173,7 @@ static int run(const struct options *o, const struct parsed *p, struct film film
     for (size_t i = 0; i < c->entry_count && !r; i++)
         if (!c->entries[i].score.frames)
             r = err_set(e, ERR_DATA, "%s: no samples are recorded: -n N draws some from the full frames",
-                        c->reference->name);
+                        c->second ? c->second->name : c->reference->name);
     return r;
 }
 

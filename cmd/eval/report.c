@@ -12,7 +12,7 @@ static const int decimals[SCORE_METRICS] = {3, 4, 4, 4, 3, 0, 3, 3};
 
 static const char *entry_name(const struct contest *c, const struct entry *entry)
 {
-    return entry->who ? entry->who->name : c->reconstruction->name;
+    return entry->who ? entry->who->name : c->second->name;
 }
 
 /* Samples a frame: the budget, or the mean of what was recorded; NAN where none are known. */
@@ -120,10 +120,10 @@ void report_json(const struct contest *c, FILE *f)
     json_begin(&j, f, 1);
     json_object(&j);
     json_key_text(&j, "reference", c->reference->name);
-    if (c->reconstruction)
-        json_key_text(&j, "reconstruction", c->reconstruction->name);
+    if (c->compared)
+        json_key_text(&j, "reconstruction", c->second->name);
     /* One thing compared: its figures stand at the top, whether it came as a file or as a model. */
-    if (c->reconstruction || c->entry_count == 1) {
+    if (c->compared || c->entry_count == 1) {
         json_score(&j, &c->entries[0].score);
         if (c->keep)
             json_frames(&j, &c->entries[0].score);
@@ -131,7 +131,7 @@ void report_json(const struct contest *c, FILE *f)
     if (c->contender_count) {
         json_key(&j, "rows");
         json_array(&j);
-        for (size_t i = c->reconstruction != NULL; i < c->entry_count; i++) {
+        for (size_t i = (size_t)c->compared; i < c->entry_count; i++) {
             const struct entry *entry = &c->entries[i];
             json_object(&j);
             json_key_text(&j, "method", entry_name(c, entry));
@@ -167,10 +167,20 @@ void report_notes(const struct contest *c)
     }
     if (*text)
         log_warning("not computed: %s", text);
-    if (c->unmatched || c->frameless || c->sampleless)
-        log_warning("left out: %zu frames that are on one side only, %zu rows without a full frame, %zu "
-                    "without samples",
-                    c->unmatched, c->frameless, c->sampleless);
+    struct {
+        size_t n;
+        const char *what;
+    } out[] = {{c->unmatched, "frames that are on one side only"},
+               {c->frameless, "rows without a full frame"},
+               {c->sampleless, "frames without samples"}};
+    *text = 0;
+    for (size_t i = 0; i < sizeof out / sizeof *out; i++) {
+        size_t at = strlen(text);
+        if (out[i].n)
+            snprintf(text + at, sizeof text - at, "%s%zu %s", *text ? ", " : "", out[i].n, out[i].what);
+    }
+    if (*text)
+        log_warning("left out: %s", text);
 }
 
 /* A data block and a curve for each model, method and file; one budget is a point. */
@@ -181,13 +191,13 @@ int report_plot(const struct contest *c, const char *path, struct err *e)
     FILE *f = open_memstream(&script, &size);
     if (!f)
         return err_memory(e, "a plot", 0);
-    const struct entry *first = c->entries, *rows = c->entries + (c->reconstruction != NULL);
-    for (size_t i = 0; i < c->contender_count + (c->reconstruction != NULL); i++, curves++) {
-        int file = c->reconstruction && !i;
+    const struct entry *first = c->entries, *rows = c->entries + c->compared;
+    for (size_t i = 0; i < c->contender_count + (size_t)c->compared; i++, curves++) {
+        int file = c->compared && !i;
         fprintf(f, "$curve%zu << EOD\n", curves);
         for (size_t k = 0; k < (file ? 1 : c->budget_count); k++) {
             const struct entry *entry =
-                file ? first : &rows[k * c->contender_count + i - (c->reconstruction != NULL)];
+                file ? first : &rows[k * c->contender_count + i - (size_t)c->compared];
             double n = entry_samples(c, entry), psnr = score_mean(&entry->score, SCORE_PSNR);
             if (isfinite(psnr))
                 fprintf(f, "%.10g %.10g\n", isfinite(n) ? n : 0, psnr);
@@ -197,8 +207,7 @@ int report_plot(const struct contest *c, const char *path, struct err *e)
     fprintf(f, "set key below\nset grid\nset xlabel 'samples a frame'\nset ylabel 'mean PSNR, dB'\n"
                "set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05\nplot ");
     for (size_t i = 0; i < curves; i++) {
-        const char *name = c->reconstruction && !i ? c->reconstruction->name
-                                                   : c->contenders[i - (c->reconstruction != NULL)].name;
+        const char *name = c->compared && !i ? c->second->name : c->contenders[i - (size_t)c->compared].name;
         fprintf(f, "%s$curve%zu with linespoints linewidth 2 pointtype 7 title ", i ? ", " : "", i);
         plot_quote(f, name);
     }

@@ -115,6 +115,19 @@ fails() {
     sgaps-eval -q both.h5 --method linear --json | jq -e '.rows[0].n == 20 and .psnr_off_samples.mean < .psnr.mean'
 }
 
+@test "a sparse second file gives its samples and is not compared itself" {
+    sgaps-sample -n 70 --seed 9 --pattern random one.h5 -o s7.h5
+    sgaps-eval -q --method linear one.h5 s7.h5 --json >out.json
+    jq -e '(.rows | length) == 1 and .rows[0].n == 70 and .rows[0].frames == 12 and (has("reconstruction") | not)' out.json
+    a=$(jq .rows[0].psnr.mean out.json)
+    b=$(sgaps-eval -q --method linear --pattern random --seed 9 -n 70 one.h5 --json | jq .psnr.mean)
+    [ "$a" = "$b" ]
+    sgaps-sample -n 70 --pattern adaptive --importance=residual one.h5 | sgaps-eval -q --method linear one.h5 - --json |
+        jq -e '.psnr.mean > 10'
+    run --separate-stderr sgaps-eval one.h5 s7.h5
+    fails 65 "samples only"
+}
+
 @test "a model of another making is compared at any size" {
     sgaps-eval -q -m "$SGAPS_ROOT/tests/golden/tiny/checkpoint.h5" --method linear -n 40 one.h5 --json >out.json
     jq -e '(.rows | length) == 2 and all(.rows[]; .psnr.mean > 3)' out.json
