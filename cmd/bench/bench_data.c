@@ -161,7 +161,7 @@ static int clean_recording(void *user, struct err *e)
     clean_init(&c);
     code = clean_add(&c, r, 0, &p, NULL, 0, NULL, NULL, e);
     if (!code)
-        code = clean_run(&c, &p, e);
+        code = clean_run(&c, &p, NULL, NULL, e);
     clean_release(&c);
     recording_close(r);
     return code;
