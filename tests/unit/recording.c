@@ -381,10 +381,6 @@ static void test_golden(void)
         struct samples s = {0};
         int present = 0, faults = 0;
         snprintf(path, sizeof path, "%s/tests/golden/%s/recording.h5", root ? root : ".", cases[i]);
-        if (access(path, R_OK)) {
-            tap_skip(cases[i], "the golden files are not there");
-            continue;
-        }
         int bad = recording_open(&r, path, &e);
         ok(!bad, "%s/recording.h5 opens %s", cases[i], e.text);
         if (bad)
