@@ -1,6 +1,7 @@
 /* The Sparse Pixel Transformer: parameters by torch's names, forward and backward on any op table.
  *
- * Source: spec "The model"; numbers are held against PyTorch (tests/golden). One struct spt is used by one thread at a time.
+ * The numbers are held against PyTorch (tests/reference/spt_torch.py, tests/golden). One struct spt is used by one
+ * thread at a time.
  *
  *     struct op_ctx ctx;  op_open(&ctx, "cpu", 0, 0, &e);
  *     struct spt *m;      spt_create(&m, &config, &ctx, &e);
@@ -36,10 +37,7 @@ struct spt_batch {
     const float *pixels;   /* (B,N,3) u, v, value/255 */
     const float *state;    /* (B,S) raw; entries whose mask is 0 are ignored */
     const float *mask;     /* (B,S) 1 = valid; all zero: no state */
-    const float
-        *prefill; /* (B,2,H,W) planes of interp/prefill.h, for a model with prefill; else NULL. H,W are the
-                               padded size spt_padded gives, so planes for a frame that is no multiple of p have the
-                               edge repeated. */
+    const float *prefill;  /* (B,2,Hp,Wp) of interp_prefill, at spt_padded's size; NULL without prefill */
 };
 
 struct spt_options {
@@ -85,19 +83,24 @@ void spt_download_output(struct spt *m, float *host);
 void spt_download_map(struct spt *m, float *host);
 
 /* After a training forward: doutput (B,H,W) device float. Parameter gradients accumulate until spt_zero_gradients. */
-float *
-spt_output_gradient(struct spt *m); /* a zeroed (B,H,W) buffer to write into, valid until the next forward */
+/* A zeroed (B,H,W) buffer to write into, valid until the next forward. */
+float *spt_output_gradient(struct spt *m);
 int spt_backward(struct spt *m, struct err *e);
 void spt_zero_gradients(struct spt *m);
 
-/* The trained parameters and their gradients as one array each, for the optimiser, norm and clipping. */
+/* The trained parameters and their gradients as one array each, for the optimiser, norm and clipping; tensors lie at
+ * their offsets, with zeros between that stay zero. What evaluation computes once from the parameters (query
+ * projections, folded batch norm) is dropped by spt_set_parameter, by a training forward and by asking for
+ * spt_parameters: who changes them in place between two evaluations asks again. spt_gradients takes its memory when
+ * first asked, NULL when there is none. */
 size_t spt_parameter_count(const struct spt *m);
 float *spt_parameters(struct spt *m);
 float *spt_gradients(struct spt *m);
 
-/* A stage by the name it has in the reference ("pixel_tokens", "state_token", "encoder.0", "decoder.1", "refine.0",
- * "refine.blocks", "refine.shuffled") for tests: set before a forward; called with device data in rows of
- * channels (NHWC for images). */
+/* A stage by the name it has in the reference ("pixel_tokens", "encoder.0", "decoder.1", "refine.0", "refine.blocks",
+ * "refine.shuffled") for tests: set before a forward; called with device data in rows of channels (NHWC for images).
+ * "pixel_tokens" has the state token as the first row of each frame, "refine.shuffled" the prefill planes behind its 16
+ * channels. */
 typedef void (*spt_stage_fn)(void *user, const char *name, const act *x, size_t rows, size_t columns);
 void spt_on_stage(struct spt *m, spt_stage_fn fn, void *user);
 
