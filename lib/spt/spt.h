@@ -50,7 +50,8 @@ int spt_create(struct spt **m, const struct model_config *config, struct op_ctx 
 void spt_free(struct spt *m);
 const struct model_config *spt_config(const struct spt *m);
 
-/* Truncated normal .02, Xavier, Kaiming, last convolution zero: as the model page has it. Deterministic. */
+/* Linear: truncated normal .02; attention in-projection: Xavier uniform; convolutions: Kaiming, fan-out, the last one
+ * zero; norms one; biases zero. Deterministic. */
 void spt_init_weights(struct spt *m, uint64_t seed);
 
 size_t spt_tensor_count(const struct spt *m);
