@@ -119,7 +119,7 @@ static void print_text(const struct content *c, const struct faults *f, int firs
     }
 }
 
-static int show(const char *path, const struct spool *spool, int first, struct json *j, struct err *e)
+static int show(const char *path, struct spool *spool, int first, struct json *j, struct err *e)
 {
     struct content c;
     struct faults f = {0};
@@ -137,6 +137,8 @@ static int show(const char *path, const struct spool *spool, int first, struct j
         spool_rename(spool, c.name, f.text[i]);
     if (r && spool)
         spool_rename(spool, c.name, e->text);
+    if (spool) /* what is open stays; whoever reads our output may go away and end us */
+        spool_release(spool);
     if (!r && j)
         json_content(j, &c, &f, 1);
     else if (!r)

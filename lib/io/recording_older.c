@@ -41,7 +41,10 @@ int older_probe(hid_t file)
         return 0;
     for (size_t i = 0; i < n; i++) {
         hid_t group = found ? -1 : H5Gopen2(file, names[i], H5P_DEFAULT);
-        found |= group >= 0 && h5_exists(group, "frames");
+        hid_t frames = group >= 0 && h5_exists(group, "frames") ? H5Gopen2(group, "frames", H5P_DEFAULT) : -1;
+        found |= frames >= 0;
+        if (frames >= 0)
+            H5Gclose(frames);
         if (group >= 0)
             H5Gclose(group);
         free(names[i]);

@@ -490,7 +490,6 @@ int recording_finish(struct recording_writer *w, struct err *e)
     w->file = -1;
     if (w->spool.path) {
         bad = spool_send(&w->spool, w->path, e);
-        spool_release(&w->spool);
     } else
         bad = atomic_file_commit(&w->output, e);
     if (!bad)

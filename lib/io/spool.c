@@ -135,7 +135,7 @@ int spool_output(struct spool *s, struct err *e)
     return begin(s, e);
 }
 
-int spool_send(const struct spool *s, const char *path, struct err *e)
+int spool_send(struct spool *s, const char *path, struct err *e)
 {
     int is_stdout = !strcmp(path, "-");
     const char *shown = is_stdout ? "standard output" : path;
@@ -143,11 +143,12 @@ int spool_send(const struct spool *s, const char *path, struct err *e)
     int from = open(s->path, O_RDONLY | O_CLOEXEC);
     if (from < 0)
         return err_set(e, ERR_IO, "%s: cannot open: %s", s->path, strerror(errno));
+    spool_release(s);
     int to = is_stdout ? STDOUT_FILENO : open(path, O_WRONLY | O_CLOEXEC), r = 0;
     if (to < 0)
         r = err_set(e, ERR_CANTCREATE, "%s: cannot open: %s", shown, strerror(errno));
     else
-        r = copy(from, s->path, to, shown, &bytes, e);
+        r = copy(from, "a temporary file", to, shown, &bytes, e);
     close(from);
     if (!is_stdout && to >= 0 && close(to) && !r)
         r = err_set(e, ERR_IO, "%s: write failed: %s", shown, strerror(errno));

@@ -20,9 +20,10 @@ struct peek_file;
 int spool_peeked(struct spool *s, struct peek_file *p, struct err *e);
 /* In a message about the temporary file: the name people know. */
 void spool_rename(const struct spool *s, const char *name, char *text);
-/* A temporary file to write to, and its copy to path ("-": standard output). */
+/* A temporary file to write to, and its copy to path ("-": standard output), which is its end: a reader that goes away
+ * kills this process, so the name must be gone before. */
 int spool_output(struct spool *s, struct err *e);
-int spool_send(const struct spool *s, const char *path, struct err *e);
+int spool_send(struct spool *s, const char *path, struct err *e);
 /* Removes the file; safe on a zeroed struct. */
 void spool_release(struct spool *s);
 

@@ -319,6 +319,11 @@ PY
     TMPDIR=$PWD/spool sgaps-import -v - <bad/sound.h5 2>said.txt | TMPDIR=$PWD/spool sgaps-info - >/dev/null
     grep -q "standard input: spooled to" said.txt
     [ -z "$(ls -A spool)" ]
+    # not even when nobody reads on
+    for i in 1 2 3 4 5 6 7 8; do set -- "$@" y4m.h5; done
+    TMPDIR=$PWD/spool sgaps-import "$@" "$@" "$@" | head -c 10 >/dev/null || true
+    TMPDIR=$PWD/spool sgaps-info - --json <messages.h5 | head -c 1 >/dev/null || true
+    [ -z "$(ls -A spool)" ]
     run --separate-stderr bash -c 'TMPDIR=/none sgaps-import - <bad/sound.h5'
     fails 73 "/none/"
 }

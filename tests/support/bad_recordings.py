@@ -150,6 +150,7 @@ with h5py.File("older-value.h5", "w") as f:
     f["s/frames/0"].attrs["resolution"] = [64, 48]
 with h5py.File("plain.h5", "w") as f:
     f["x"] = np.zeros(3)
+    f["y/frames"] = np.zeros((3, 6, 8), np.uint8)
 open("empty.h5", "w").close()
 open("text.h5", "w").write("no recording\n")
 h5py.File("sound.h5").close()
