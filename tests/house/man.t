@@ -1,0 +1,63 @@
+#!/usr/bin/perl
+# Every tool has a page; mandoc finds nothing to say about it; its options are those of --help, both ways; and every
+# line of its EXAMPLES runs, in a directory with the files that the pages speak of (tests/support/fixture.sh).
+use strict;
+use warnings;
+use File::Temp qw(tempdir);
+
+my $root = $ENV{SGAPS_ROOT} // '.';
+my $bin  = $ENV{SGAPS_BIN}  // "$root/bin";
+chdir $root or die;
+$ENV{PATH} = "$bin:$ENV{PATH}";
+my ($n, $failed) = (0, 0);
+
+sub report {
+    my ($good, $name, @why) = @_;
+    $n++;
+    $failed++ unless $good;
+    print $good ? 'ok' : 'not ok', " $n - $name\n";
+    print "# $_\n" for @why;
+}
+
+my @tools = map { m{cmd/([^/]+)/} } sort glob 'cmd/*/main.c';
+report(scalar @tools, 'there are tools');
+my $dir = tempdir(CLEANUP => 1);
+my $log = `sh tests/support/fixture.sh '$dir' 2>&1`;
+report($? == 0, 'the files of the examples are made', $? ? split(/\n/, $log) : ());
+
+for my $tool (@tools) {
+    my $page = "man/sgaps-$tool.1";
+    open my $in, '<', $page or do { report(0, "$page exists"); next };
+    my @lines = <$in>;
+    chomp @lines;
+    my @lint = split /\n/, `mandoc -Tlint -W warning $page 2>&1`;
+    report(!@lint, "$page: mandoc -Tlint", @lint);
+
+    my %table = map { $_ => 1 } map { (split /\t/)[1] } grep { /\t/ } split /\n/, `sgaps-$tool --list-options`;
+    my %page;
+    for (@lines) {
+        next unless /^\.It\b/;
+        $page{$1} = 1 while /Fl\s+Fl\s+([a-z][a-z0-9-]*)/g;
+    }
+    my @missing = grep { !$page{$_} } sort keys %table;
+    my @unknown = grep { !$table{$_} } sort keys %page;
+    report(%table && !@missing && !@unknown, "$page: its options are those of the table",
+        (map { "--$_ is not on the page" } @missing), (map { "--$_ is not in the table" } @unknown));
+    my $help = `sgaps-$tool --help`;
+    my @unsaid = grep { $help !~ /--\Q$_\E\b/ } sort keys %table;
+    report(!@unsaid, "sgaps-$tool --help names them all", map { "--$_" } @unsaid);
+
+    my ($on, @examples) = (0);
+    for (@lines) {
+        $on = /EXAMPLES/ if /^\.Sh/;
+        push @examples, s/\\(.)/$1 eq 'e' ? '\\' : $1 eq '&' ? '' : $1/ger if $on && s/^(?:\.Dl )?\$ //;
+    }
+    report(scalar @examples, "$page: has examples");
+    for my $line (@examples) {
+        my $said = `cd '$dir' && ( $line ) </dev/null 2>&1`;
+        my $code = $? >> 8;
+        report($code == 0, "$page: \$ $line", $code ? ("exit $code", grep { defined } (split /\n/, $said)[0 .. 5]) : ());
+    }
+}
+print "1..$n\n";
+exit !!$failed;
