@@ -1,0 +1,46 @@
+#!/bin/sh
+# The main job, on recordings of a real game: clean, train a small model on the CPU, rebuild frames of sessions that
+# it has not seen, compare with what needs no model, and draw it. `make demo` calls this.
+#   MINUTES=4   how long to train          OUT=demo   where everything goes
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+PATH=${SGAPS_BIN:-$root/bin}:$PATH
+minutes=${MINUTES:-4}
+out=${OUT:-demo}
+train=$root/examples/data/doom-train.h5
+test=$root/examples/data/doom-test.h5
+mkdir -p "$out"
+start=$(date +%s)
+
+say() { printf '\n== %s\n' "$*"; }
+run() {
+    printf '$'
+    printf ' %s' "$@"
+    printf '\n'
+    "$@"
+}
+
+say "What was recorded (the sessions of doom-test.h5 are held out: no step below trains on them)"
+run sgaps-info "$train" "$test"
+
+say "Clean: drop bad frames, thin out standing still, balance the game states"
+run sgaps-clean --force "$train" -o "$out/clean.h5" --report "$out/clean.tsv"
+
+say "Train spt-fast for $minutes minutes"
+rm -rf "$out/run"
+run sgaps-train "$out/clean.h5" -o "$out/run" -c "$root/examples/demo.yaml" --set "training.max_minutes=$minutes"
+
+say "Sample 1 % of the pixels of the held-out sessions, and rebuild their frames"
+run sgaps-sample --force --pattern bluenoise -n 125 -o "$out/sparse.h5" "$test"
+run sgaps-reconstruct --force -m "$out/run/best.h5" --importance -o "$out/rebuilt.h5" "$out/sparse.h5"
+
+say "Against the baselines, at 0.5 %, 1 % and 2 % of the pixels"
+run sgaps-eval -m "$out/run/best.h5" --method linear --method natural --method nearest --method thumbnail \
+    -n 63,125,251 --pictures "$out/pictures" "$test" >"$out/table.txt"
+cat "$out/table.txt"
+
+say "Done in $(($(date +%s) - start)) s"
+echo "table:       $out/table.txt"
+echo "pictures:    $out/pictures/   (truth, samples, linear, model, error, importance)"
+echo "checkpoint:  $out/run/best.h5, its curves in $out/run/metrics.jsonl"
+echo "recordings:  $out/clean.h5 $out/sparse.h5 $out/rebuilt.h5"
