@@ -7,8 +7,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 PATH=${SGAPS_BIN:-$root/bin}:$PATH
 minutes=${MINUTES:-4}
 out=${OUT:-demo}
-train=$root/examples/data/doom-train.h5
-test=$root/examples/data/doom-test.h5
+data=$root/examples/data/doom.h5
+held_out=map08-b,map12-a,map20-a # one on a level that is trained on, two on levels that are not
+train=$out/train.h5
+test=$out/test.h5
 mkdir -p "$out"
 start=$(date +%s)
 
@@ -20,8 +22,12 @@ run() {
     "$@"
 }
 
-say "What was recorded (the sessions of doom-test.h5 are held out: no step below trains on them)"
-run sgaps-info "$train" "$test"
+say "What was recorded"
+run sgaps-info "$data"
+
+say "Hold out three sessions: nothing below trains on them"
+run sgaps-import --force --exclude "$held_out" -o "$train" "$data"
+run sgaps-import --force --select "$held_out" -o "$test" "$data"
 
 say "Clean: drop bad frames, thin out standing still, balance the game states"
 run sgaps-clean --force "$train" -o "$out/clean.h5" --report "$out/clean.tsv"
