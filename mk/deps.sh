@@ -3,7 +3,7 @@
 # nothing is missing. SGAPS_DEPS=list prints the names only.
 set -eu
 build="gcc make pkg-config libc6-dev libhdf5-dev libdnnl-dev libfyaml-dev libqhull-dev libpng-dev libcjson-dev libssl-dev zlib1g-dev"
-tests="perl bats mandoc jq clang clang-format ffmpeg hdf5-tools parallel python3 python3-numpy python3-h5py python3-scipy python3-skimage python3-torch"
+tests="perl bats mandoc jq clang libomp-dev clang-format ffmpeg hdf5-tools parallel python3 python3-numpy python3-h5py python3-scipy python3-skimage python3-torch"
 all="$build $tests"
 if [ "${SGAPS_DEPS:-}" = list ]; then
     echo "$all"
