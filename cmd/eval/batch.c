@@ -197,3 +197,17 @@ int batch_samples(struct batch *b, const struct contest *c, size_t budget, struc
     }
     return failed ? e->code : 0;
 }
+
+struct recon_frame batch_frame(const struct batch *b, const struct samples *s, size_t i)
+{
+    struct recon_frame f = {.n = s[i].n,
+                            .uv = s[i].uv,
+                            .value = s[i].value,
+                            .sentinel = b->sentinel,
+                            .truth = b->truth + (1 + i) * b->pixels};
+    if (b->S) {
+        f.state = b->state + i * b->S;
+        f.state_n = b->state_len[i];
+    }
+    return f;
+}

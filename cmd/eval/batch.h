@@ -32,5 +32,7 @@ int batch_fill(struct batch *b, struct contest *c, const struct pairing *p, size
 /* The samples of every frame at a budget, and their mask. *of is recorded or drawn. */
 int batch_samples(struct batch *b, const struct contest *c, size_t budget, struct samples **of,
                   struct err *e);
+/* Frame i with its samples and state, as a reconstruction wants it. */
+struct recon_frame batch_frame(const struct batch *b, const struct samples *s, size_t i);
 
 #endif

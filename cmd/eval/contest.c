@@ -24,20 +24,6 @@ static int make_entries(struct contest *c, struct err *e)
     return 0;
 }
 
-static struct recon_frame frame_of(const struct batch *b, const struct samples *s, size_t i)
-{
-    struct recon_frame f = {.n = s[i].n,
-                            .uv = s[i].uv,
-                            .value = s[i].value,
-                            .sentinel = b->sentinel,
-                            .truth = b->truth + (1 + i) * b->pixels};
-    if (b->S) {
-        f.state = b->state + i * b->S;
-        f.state_n = b->state_len[i];
-    }
-    return f;
-}
-
 /* The frames from *at on that have samples, as many as may go through the model at once. */
 static size_t gather(const struct batch *b, const struct samples *s, size_t *at, size_t most,
                      struct recon_frame *frames, size_t *slot)
@@ -47,7 +33,7 @@ static size_t gather(const struct batch *b, const struct samples *s, size_t *at,
         if (!s[*at].n)
             continue;
         slot[n] = *at;
-        frames[n++] = frame_of(b, s, *at);
+        frames[n++] = batch_frame(b, s, *at);
     }
     return n;
 }
@@ -75,7 +61,7 @@ static int run_method(struct batch *b, const struct contender *who, const struct
 #pragma omp parallel for schedule(dynamic) num_threads((int)who->handles)
     for (size_t i = 0; i < b->n; i++) {
         struct recon *own = who->handle[omp_get_thread_num()];
-        struct recon_frame f = frame_of(b, s, i);
+        struct recon_frame f = batch_frame(b, s, i);
         struct err mine;
         if (!f.n)
             continue;

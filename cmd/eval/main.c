@@ -11,6 +11,7 @@
 #include "cli/option.h"
 #include "cli/progress.h"
 #include "contest.h"
+#include "pictures.h"
 #include "report.h"
 #include "view/plot.h"
 
@@ -18,7 +19,7 @@ enum { DEFAULT_SEED = 42, MOST_BUDGETS = 64 };
 
 struct options {
     struct option_list models, methods;
-    const char *budgets, *pattern, *plot;
+    const char *budgets, *pattern, *plot, *pictures;
     int tsv, per_frame;
     double min_psnr;
     uint32_t size[2];
@@ -114,6 +115,8 @@ static int check(const struct options *o, const struct parsed *p, struct err *e)
                        "--pattern %s goes from frame to frame: let sgaps-sample make the samples and "
                        "name its output as the second file",
                        o->pattern);
+    if (o->pictures && !contenders)
+        return err_set(e, ERR_USAGE, "--pictures: of what? give -m or --method");
     return o->plot ? plot_check(o->plot, e) : 0;
 }
 
@@ -124,7 +127,8 @@ static void report_progress(void *user, size_t frames)
 
 /* The operands: what has no sessions is a selection, the first other is the reference, the second the reconstruction, or
  * a sparse recording whose samples the models and methods are given. */
-static int open_films(const struct parsed *p, struct film films[2], struct contest *c, struct err *e)
+static int open_films(const struct options *o, const struct parsed *p, struct film films[2],
+                      struct contest *c, struct err *e)
 {
     size_t n = 0;
     int r = 0;
@@ -146,6 +150,8 @@ static int open_films(const struct parsed *p, struct film films[2], struct conte
     if (!r && n == 1 && !c->contender_count)
         r = err_set(e, ERR_USAGE, "nothing to compare %s with: name a reconstruction, -m or --method",
                     films[0].name);
+    if (!r && o->pictures && !films[0].rec)
+        r = err_set(e, ERR_USAGE, "--pictures: %s is a stream, wanted is a recording", films[0].name);
     c->reference = &films[0];
     c->second = n > 1 ? &films[1] : NULL;
     c->compared = n > 1 && film_has_frames(&films[1]);
@@ -164,7 +170,7 @@ static int run(const struct options *o, const struct parsed *p, struct film film
     if (!r)
         r = open_contenders(o, &p->common, c, e);
     if (!r)
-        r = open_films(p, films, c, e);
+        r = open_films(o, p, films, c, e);
     if (r)
         return r;
     progress_begin(&progress, "eval", "frames", 0, p->common.quiet);
@@ -193,7 +199,7 @@ static int below(const struct contest *c, double least)
     return low;
 }
 
-static int report(const struct options *o, const struct parsed *p, const struct contest *c, struct err *e)
+static int report(const struct options *o, const struct parsed *p, struct contest *c, struct err *e)
 {
     if (p->common.json)
         report_json(c, stdout);
@@ -207,6 +213,8 @@ static int report(const struct options *o, const struct parsed *p, const struct 
             return e->code;
         log_warning("%s", e->text);
     }
+    if (o->pictures && pictures_write(c, o->pictures, e))
+        return e->code;
     return !isnan(o->min_psnr) && below(c, o->min_psnr) ? ERR_NO : 0;
 }
 
@@ -228,6 +236,8 @@ int main(int argc, char **argv)
         {OPTION_FLAG, 0, "per-frame", &o.per_frame, NULL, "every frame's figures", 0, 0},
         {OPTION_TEXT, 0, "plot", &o.plot, "FILE", "plot PSNR against the budget (.svg or .png, by gnuplot)",
          0, 0},
+        {OPTION_TEXT, 0, "pictures", &o.pictures, "DIR",
+         "a sheet a session: truth, samples, methods, models, error, importance", 0, 0},
         {OPTION_NUMBER, 0, "min-psnr", &o.min_psnr, "DB",
          "exit 1 when the mean PSNR of the reconstruction or of a model is below", -1000, 1000},
         {.kind = OPTION_END}};
