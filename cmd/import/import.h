@@ -22,12 +22,14 @@ struct job {
     const struct tool *tool;
     const struct parsed *parsed;
     const char *output, *session, *key, *state_path;
-    double fps; /* 0: not given */
+    const char *select, *exclude; /* sessions of a recording, by id, with commas; NULL: not given */
+    double fps;                   /* 0: not given */
     uint32_t size[2];
     int64_t stride;
     struct recording_writer *w; /* made with the first session */
     struct progress progress;
     size_t frames; /* written so far */
+    uint64_t met;  /* which of the ids of select or exclude there were */
 };
 
 /* Starts a session; the output is created with the first one. history: of the input, or NULL. */
@@ -44,6 +46,10 @@ const uint8_t *job_scale(const struct session_info *info, const uint8_t *image, 
 /* A film: a Y4M or PGM stream (taken over), or PNG files, n names or one printf pattern. */
 int import_film(struct job *job, struct peek_file *stream, const char *const *names, size_t n, struct err *e);
 int import_messages(struct job *job, const char *path, const char *shown, struct err *e);
+/* Is a session wanted under --select and --exclude? Remembers the ids met. */
+int job_wants(struct job *job, const char *id);
+/* ERR_USAGE naming the first id of --select or --exclude that no input has. */
+int job_check_ids(const struct job *job, struct err *e);
 int import_recording(struct job *job, const char *path, struct err *e);
 
 #endif

@@ -20,6 +20,8 @@ static const struct option_row options[] = {
     {OPTION_TEXT, 0, "state", &job.state_path, "FILE.csv",
      "the state beside a film: a row of numbers a frame", 0, 0},
     {OPTION_TEXT, 0, "key", &job.key, "KEY", "the checkpoint key", 0, 0},
+    {OPTION_TEXT, 0, "select", &job.select, "ID,...", "of recordings: only these sessions", 0, 0},
+    {OPTION_TEXT, 0, "exclude", &job.exclude, "ID,...", "of recordings: all sessions but these", 0, 0},
     {OPTION_INTEGER, 0, "stride", &job.stride, "N", "take every N-th frame; default 1", 1, 1e9},
     {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
 };
@@ -27,8 +29,8 @@ static const struct option_row options[] = {
 static const struct tool tool = {
     .name = "sgaps-import",
     .purpose = "turn films, messages and older recordings into a recording",
-    .synopsis =
-        "[-o OUT] [--session ID] [--fps N] [--size WxH] [--state FILE.csv] [--key KEY] [--stride N] INPUT...",
+    .synopsis = "[-o OUT] [--session ID] [--fps N] [--size WxH] [--state FILE.csv] [--key KEY] [--stride N] "
+                "[--select ID,... | --exclude ID,...] INPUT...",
     .options = options,
     .common = COMMON_FORCE | COMMON_HISTORY,
     .epilogue = "Inputs: Y4M, PGM (P5), PNG (several files or a pattern such as frames/%04d.png make one "
@@ -100,6 +102,35 @@ const uint8_t *job_scale(const struct session_info *info, const uint8_t *image, 
     return scaled;
 }
 
+int job_wants(struct job *j, const char *id)
+{
+    const char *list = j->select ? j->select : j->exclude;
+    int i = 0;
+    for (const char *at = list; at && *at; at += *at == ',', i++) {
+        size_t n = strcspn(at, ",");
+        if (n == strlen(id) && !memcmp(at, id, n)) {
+            j->met |= (uint64_t)1 << (i & 63);
+            return j->select != NULL;
+        }
+        at += n;
+    }
+    return !j->select;
+}
+
+int job_check_ids(const struct job *j, struct err *e)
+{
+    const char *list = j->select ? j->select : j->exclude;
+    int i = 0;
+    for (const char *at = list; at && *at; at += *at == ',', i++) {
+        size_t n = strcspn(at, ",");
+        if (i < 64 && !(j->met >> i & 1))
+            return err_set(e, ERR_USAGE, "--%s: no session is named '%.*s' (sgaps-info lists them)",
+                           j->select ? "select" : "exclude", (int)n, at);
+        at += n;
+    }
+    return 0;
+}
+
 /* HDF5 and messages are read more than once or out of order: from a pipe through a file. */
 static int import_file(struct peek_file *p, const char *path, enum stream_format format, struct err *e)
 {
@@ -161,11 +192,17 @@ static int import_next(const struct parsed *p, size_t *at, struct err *e)
 static int run(const struct parsed *p, struct err *e)
 {
     int r = tool_check_output(p, job.output, e);
+    if (!r && job.select && job.exclude)
+        r = err_set(e, ERR_USAGE, "--select and --exclude: choose one");
     for (size_t at = 0; at < p->file_count && !r;) {
         r = import_next(p, &at, e);
         if (!r && job.state_path && at < p->file_count)
             r = err_set(e, ERR_USAGE, "--state: is for one film, there are more inputs");
     }
+    if (!r)
+        r = job_check_ids(&job, e);
+    if (!r && !job.w && p->file_count)
+        r = err_set(e, ERR_USAGE, "--%s leaves no session to write", job.select ? "select" : "exclude");
     if (!r && job.w) {
         r = recording_finish(job.w, e);
         if (!r)

@@ -62,6 +62,8 @@ int import_recording(struct job *job, const char *path, struct err *e)
         bad = err_set(e, ERR_DATA, "%s: holds no session", recording_path(r));
     for (size_t i = 0; i < recording_sessions(r) && !bad; i++) {
         struct session_info info = *recording_session(r, i);
+        if (!job_wants(job, info.id))
+            continue;
         info.id = job->session ? job->session : info.id;
         info.checkpoint_key = job->key ? job->key : info.checkpoint_key;
         info.fps = (job->fps > 0 ? job->fps : info.fps) / (double)job->stride;

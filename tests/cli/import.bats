@@ -327,3 +327,16 @@ PY
     run --separate-stderr bash -c 'TMPDIR=/none sgaps-import - <bad/sound.h5'
     fails 73 "/none/"
 }
+
+@test "sessions are picked and left out by name" {
+    data=$SGAPS_ROOT/examples/data/doom.h5
+    sgaps-import -o "$BATS_TEST_TMPDIR/two.h5" --select map02-a,map20-a "$data"
+    [ "$(sgaps-info --json "$BATS_TEST_TMPDIR/two.h5" | jq -c '[.. | .id? // empty | strings]')" = '["map02-a","map20-a"]' ]
+    sgaps-import -o "$BATS_TEST_TMPDIR/one.h5" --exclude map02-a "$BATS_TEST_TMPDIR/two.h5"
+    [ "$(sgaps-info --json "$BATS_TEST_TMPDIR/one.h5" | jq -c '[.. | .id? // empty | strings]')" = '["map20-a"]' ]
+    run -64 --separate-stderr sgaps-import -o "$BATS_TEST_TMPDIR/no.h5" --select map99 "$data"
+    [ "${#stderr_lines[@]}" -eq 1 ] && [[ $stderr == *map99* ]]
+    run -64 --separate-stderr sgaps-import -o "$BATS_TEST_TMPDIR/no.h5" --exclude map20-a "$BATS_TEST_TMPDIR/one.h5"
+    run -64 --separate-stderr sgaps-import -o "$BATS_TEST_TMPDIR/no.h5" --select map02-a --exclude map20-a "$data"
+    [ ! -e "$BATS_TEST_TMPDIR/no.h5" ]
+}
