@@ -50,6 +50,7 @@ for my $tool (@tools) {
     my ($on, @examples) = (0);
     for (@lines) {
         $on = /EXAMPLES/ if /^\.Sh/;
+        s/\\\(dq/"/g;
         push @examples, s/\\(.)/$1 eq 'e' ? '\\' : $1 eq '&' ? '' : $1/ger if $on && s/^(?:\.Dl )?\$ //;
     }
     report(scalar @examples, "$page: has examples");
