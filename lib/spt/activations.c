@@ -3,6 +3,7 @@
  * For training every layer keeps its own. For evaluation the encoder's layers share one set and work in place, the
  * decoder's layers share one set the size of a tile, and the head goes back and forth between three images. */
 #include <stdint.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "spt/network.h"
@@ -241,6 +242,24 @@ static int same_shape(const struct shape *a, const struct shape *b)
            a->ragged == b->ragged && a->stages == b->stages;
 }
 
+int activations_check(struct spt *m, const struct shape *s, struct err *e)
+{
+    struct activations *a = &m->act;
+    if (a->base && same_shape(&a->shape, s))
+        return 0;
+    a->shape = (struct shape){0}; /* measuring overwrites the pointers */
+    size_t size = activations_layout(m, s, NULL);
+    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    double need = (double)size + 3 * (double)s->Q * (double)(m->D * m->act_size);
+    if (size != SIZE_MAX && (machine <= 0 || need <= machine))
+        return 0;
+    return err_set(
+        e, ERR_INTERNAL,
+        "%zu frames of %zux%zu with %zu samples need %.3g GB for activations, the machine has %.3g: take "
+        "smaller frames or batches",
+        s->B, s->W, s->H, s->N, need / 1e9, machine / 1e9);
+}
+
 int activations_prepare(struct spt *m, const struct shape *s, struct err *e)
 {
     struct activations *a = &m->act;
@@ -249,13 +268,10 @@ int activations_prepare(struct spt *m, const struct shape *s, struct err *e)
     a->shape = (struct shape){0};
     size_t size = activations_layout(m, s, NULL);
     if (size > a->size || !a->base) {
+        void *base;
         m->ops->free(m->ctx, a->base);
         a->base = NULL;
         a->size = 0;
-        void *base;
-        if (size == SIZE_MAX)
-            return err_set(e, ERR_INTERNAL, "activations of %zu frames of %zux%zu do not fit in memory", s->B,
-                           s->W, s->H);
         if (m->ops->alloc(m->ctx, &base, size, e))
             return err_prefix(e, "activations of %zu frames of %zux%zu with %zu samples: ", s->B, s->W, s->H,
                               s->N);

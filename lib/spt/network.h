@@ -217,6 +217,8 @@ static inline float *gradient_of(const struct spt *m, const float *w)
 
 /* Bytes of a shape's activations; with a base also hands out the pointers. SIZE_MAX: does not fit. */
 size_t activations_layout(struct spt *m, const struct shape *s, char *base);
+/* Sizes come from files and options: what the machine does not have is refused before any of it is taken. */
+int activations_check(struct spt *m, const struct shape *s, struct err *e);
 int activations_prepare(struct spt *m, const struct shape *s, struct err *e);
 
 static inline act *act_at(const struct spt *m, const act *p, size_t n)

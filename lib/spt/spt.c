@@ -230,6 +230,7 @@ int spt_forward(struct spt *m, const struct spt_batch *batch, const struct spt_o
     TRY(check_batch(m, batch, options, e));
     m->options = *options;
     struct shape s = shape_of(m, batch, options->train);
+    TRY(activations_check(m, &s, e));
     TRY(positions_prepare(m, &s, e));
     TRY(activations_prepare(m, &s, e));
     TRY(upload_inputs(m, batch, e));

@@ -308,6 +308,12 @@ assert list(h5py.File('chosen.h5')['sessions/one/frame_id']) == [0, 3, 4, 6]"
     nothing_left bad
 }
 
+@test "frames larger than the machine are refused before anything is taken" {
+    run --separate-stderr sgaps-reconstruct -m "$CKPT" --size 16384x16384 one.h5 -o bad.h5
+    fails 70 "16384x16384.* GB"
+    nothing_left bad
+}
+
 @test "bad recordings" {
     recon() { run --separate-stderr sgaps-reconstruct --method linear "$@" -o bad.h5; }
     recon nowhere.h5

@@ -386,6 +386,9 @@ static void test_refusals(struct op_ctx *ctx)
     ok(spt_forward(m, &d.batch, &o, &e) == ERR_DATA, "no rows: %s", e.text);
     d.batch.H = 1 << 20;
     ok(spt_forward(m, &d.batch, &o, &e) == ERR_DATA, "too many rows: %s", e.text);
+    struct spt_batch huge = {.B = 4096, .N = 9, .H = 16384, .W = 16384, .pixels = d.pixels};
+    ok(spt_forward(m, &huge, &o, &e) == ERR_INTERNAL && strstr(e.text, "GB"), "more than the machine has: %s",
+       e.text);
     d.batch.H = 5;
     ok(!spt_forward(m, &d.batch, &o, &e), "and a good batch after all that");
     o.train = 1;
@@ -416,6 +419,67 @@ static void test_memory(struct op_ctx *ctx)
     use = spt_memory_use(m);
     ok(use.gradients >= use.parameters * 9 / 10 && use.activations > 20 * image,
        "keeps what every layer did: %.1f images", (double)use.activations / (double)image);
+    spt_free(m);
+}
+
+struct moments {
+    double mean, deviation, most;
+};
+
+static struct moments moments_of(struct spt *m, const char *name)
+{
+    static float values[MOST];
+    struct moments r = {0};
+    size_t i = 0, n;
+    while (strcmp(spt_tensor_at(m, i)->name, name))
+        i++;
+    n = spt_tensor_at(m, i)->count;
+    spt_get_parameter(m, i, values);
+    for (size_t k = 0; k < n; k++) {
+        r.mean += (double)values[k] / (double)n;
+        r.most = fmax(r.most, fabs((double)values[k]));
+    }
+    for (size_t k = 0; k < n; k++)
+        r.deviation += pow((double)values[k] - r.mean, 2) / (double)n;
+    r.deviation = sqrt(r.deviation);
+    return r;
+}
+
+static int about(double x, double want)
+{
+    return fabs(x - want) <= 0.05 * want;
+}
+
+static void test_start(struct op_ctx *ctx)
+{
+    struct model_config c = small_config();
+    struct err e;
+    struct spt *m;
+    c.embed_dim = 64;
+    c.feedforward_dim = 128;
+    if (spt_create(&m, &c, ctx, &e))
+        return;
+    spt_init_weights(m, 1);
+    struct moments linear = moments_of(m, "encoder.layers.0.linear1.weight"), again;
+    struct moments in = moments_of(m, "decoder.layers.1.multihead_attn.in_proj_weight");
+    struct moments conv = moments_of(m, "refine_head.1.conv2.weight");
+    ok(about(linear.deviation, 0.02 * 0.8796) && linear.most <= 0.04 && fabs(linear.mean) < 1e-3,
+       "linear weights start from a normal of .02 cut at two deviations");
+    ok(about(in.most, sqrt(6.0 / (4 * 64))) && about(in.deviation, sqrt(2.0 / (4 * 64))),
+       "in-projections are Xavier's");
+    ok(about(conv.deviation, sqrt(2.0 / (9 * 64))), "convolutions are Kaiming's");
+    ok(moments_of(m, "refine_head.2.weight").most == 0 &&
+           moments_of(m, "encoder.layers.0.linear1.bias").most == 0 &&
+           moments_of(m, "state_encoder.norm.weight").mean == 1 &&
+           moments_of(m, "refine_head.0.bn1.running_var").mean == 1,
+       "the last convolution and biases are zero, norms one");
+    spt_init_weights(m, 2);
+    again = moments_of(m, "encoder.layers.0.linear1.weight");
+    ok(again.mean != linear.mean, "another seed starts elsewhere");
+    spt_init_weights(m, 1);
+    again = moments_of(m, "encoder.layers.0.linear1.weight");
+    ok(again.mean == linear.mean && again.deviation == linear.deviation,
+       "and the same seed at the same place");
     spt_free(m);
 }
 
@@ -477,6 +541,7 @@ int main(void)
         if (i == 0) {
             test_gradients(&ctx);
             test_state(&ctx);
+            test_start(&ctx);
             test_refusals(&ctx);
             test_memory(&ctx);
         }
