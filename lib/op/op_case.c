@@ -21,6 +21,9 @@ const struct op_case op_cases[] = {
     {&kind_linear, OP_CASE_TEST, BIAS | STRIDED, {23, 12, 31}},
     {&kind_linear, OP_CASE_TEST, BIAS, {257, 128, 131}},
     {&kind_linear, OP_CASE_BENCH, BIAS, {12544, 128, 128}},
+    {&kind_linear, OP_CASE_BENCH, BIAS, {1045, 128, 128}},
+    {&kind_linear, OP_CASE_BENCH, BIAS | RELU, {1045, 256, 128}},
+    {&kind_linear, OP_CASE_BENCH, BIAS | RESIDUAL, {1045, 128, 256}},
     {&kind_linear, OP_CASE_BENCH, BIAS | RELU, {12544, 256, 128}},
     {&kind_linear, OP_CASE_BENCH, BIAS | RESIDUAL | IN_PLACE, {12544, 128, 256}},
     /* B, heads, head, Tq, Tk */

@@ -114,6 +114,15 @@ ALWAYS_INLINE vf v_log(vf x)
 enum { WIDE_LANES = LANES / 2 };
 typedef uint64_t vw __attribute__((vector_size(4 * LANES)));
 
+/* 0, 1, 2, ... */
+ALWAYS_INLINE vw v_count(void)
+{
+    vw x = {0};
+    for (uint64_t i = 0; i < WIDE_LANES; i++)
+        x[i] = i;
+    return x;
+}
+
 /* The low halves of the lanes times a 32-bit number. */
 ALWAYS_INLINE vw v_multiply_low(vw a, uint32_t b)
 {
