@@ -145,16 +145,8 @@ static void take_state(struct clean_session *s, size_t t, float sentinel)
 static void check_samples(struct clean_session *s, size_t t, const struct samples *samples, size_t least)
 {
     s->count[t] = samples->n > UINT32_MAX ? UINT32_MAX : (uint32_t)samples->n;
-    enum clean_reason fault = CLEAN_KEPT;
-    for (size_t i = 0; i < 2 * samples->n && fault != CLEAN_NOT_FINITE; i++) {
-        float x = samples->uv[i];
-        if (!isfinite(x))
-            fault = CLEAN_NOT_FINITE;
-        else if (x < 0 || x > 1)
-            fault = CLEAN_OUT_OF_RANGE;
-    }
-    if (fault != CLEAN_KEPT)
-        drop(s, t, fault);
+    if (samples->fault != SAMPLES_SOUND)
+        drop(s, t, samples->fault == SAMPLES_NOT_FINITE ? CLEAN_NOT_FINITE : CLEAN_OUT_OF_RANGE);
     if (samples->n < least)
         drop(s, t, CLEAN_FEW_SAMPLES);
 }

@@ -338,6 +338,16 @@ static int count_rows(struct session *s, struct err *e)
     return r;
 }
 
+/* Where faults are collected, a part that is not as the readers rely on is as if it were not there. */
+static void leave_out(struct session *s, int part)
+{
+    static const enum column_name column[] = {FRAMES, RECONSTRUCTION, IMPORTANCE, UV, UV, STATE};
+    if (part < (int)(sizeof column / sizeof *column))
+        column_close(&s->column[column[part]]);
+    else if (part == 7)
+        s->info.W = s->info.H = 0;
+}
+
 static int add_session(struct recording *r, hid_t sessions, const char *name, struct err *e)
 {
     hid_t group = H5Gopen2(sessions, name, H5P_DEFAULT);
@@ -358,6 +368,7 @@ static int add_session(struct recording *r, hid_t sessions, const char *name, st
         if (found) {
             recording_place(r, s, e);
             bad = recording_fault(r, e);
+            leave_out(s, part);
         }
     if (!bad && (bad = count_rows(s, e))) {
         recording_place(r, s, e);

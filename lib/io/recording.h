@@ -62,11 +62,14 @@ int recording_state(struct recording *r, size_t session, size_t t0, size_t n, fl
 int recording_counts(struct recording *r, size_t session, size_t t0, size_t n, size_t *counts, struct err *e);
 
 /* Samples of one row. The buffers grow as needed and are the caller's (samples_release). Values and coordinates are
- * checked: finite, inside [0,1], else ERR_DATA naming the place; check = 0 returns them as they are. */
+ * checked: finite, inside [0,1], else ERR_DATA naming the place; check = 0 returns them as they are, and `fault`. The
+ * older recordings' values are float: outside 0..255 they are clipped, where not finite 0. */
+enum samples_fault { SAMPLES_SOUND, SAMPLES_OUT_OF_RANGE, SAMPLES_NOT_FINITE };
 struct samples {
     size_t n, capacity;
-    float *uv;      /* (n,2) */
-    uint8_t *value; /* (n) */
+    enum samples_fault fault; /* the worst of all */
+    float *uv;                /* (n,2) */
+    uint8_t *value;           /* (n) */
 };
 int recording_samples(struct recording *r, size_t session, size_t t, int check, struct samples *s,
                       struct err *e);

@@ -96,13 +96,15 @@ static void check_samples(struct check *c, size_t t, struct samples *samples)
         tell(c, e.text);
         return;
     }
-    /* Only now is it worth asking for the place of the first bad one. */
+    if (samples->fault == SAMPLES_SOUND)
+        return;
+    long before = c->faults;
     for (size_t i = 0; i < samples->n; i++)
         if (!(samples->uv[2 * i] >= 0 && samples->uv[2 * i] <= 1 && samples->uv[2 * i + 1] >= 0 &&
               samples->uv[2 * i + 1] <= 1))
-            fault(c, "samples: row %zu, sample %zu: u=%.9g v=%.9g lie outside [0,1]", t, i,
+            fault(c, "samples: row %zu, sample %zu: u=%.7g v=%.7g lie outside [0,1]", t, i,
                   (double)samples->uv[2 * i], (double)samples->uv[2 * i + 1]);
-    if (c->s->older && recording_samples(c->r, c->session, t, 1, samples, &e))
+    if (c->faults == before && recording_samples(c->r, c->session, t, 1, samples, &e))
         tell(c, e.text);
 }
 

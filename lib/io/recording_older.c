@@ -339,14 +339,15 @@ size_t older_count(const struct session *s, size_t t)
     return s->older->frame[t].samples;
 }
 
-static int check_pixel(const float *p, size_t i, struct err *e)
+static int check_pixel(const struct recording *r, const float *p, size_t i, struct err *e)
 {
     for (int c = 0; c < 2; c++)
         if (!(p[c] >= 0 && p[c] <= 1))
-            return err_set(e, ERR_DATA, "pixels[%zu]: %c=%.9g is outside [0,1]", i, c ? 'v' : 'u',
-                           (double)p[c]);
+            return err_set(e, ERR_DATA, "pixels[%zu]: %c=%.7g is outside [0,1]%s", i, c ? 'v' : 'u',
+                           (double)p[c], recording_hint(r));
     if (!(p[2] >= 0 && p[2] <= 255))
-        return err_set(e, ERR_DATA, "pixels[%zu]: value=%.9g is outside [0,255]", i, (double)p[2]);
+        return err_set(e, ERR_DATA, "pixels[%zu]: value=%.7g is outside [0,255]%s", i, (double)p[2],
+                       recording_hint(r));
     return 0;
 }
 
@@ -362,7 +363,9 @@ int older_samples(struct recording *r, struct session *s, size_t t, int check, s
     for (size_t i = 0; i < n && !bad; i++) {
         const float *p = pixels + 3 * i;
         if (check)
-            bad = place(r, s, t, check_pixel(p, i, e), e);
+            bad = place(r, s, t, check_pixel(r, p, i, e), e);
+        for (int c = 0; c < 3; c++)
+            out->fault = samples_fault_of(out->fault, p[c], c < 2 ? 1 : 255);
         out->uv[2 * i] = p[0];
         out->uv[2 * i + 1] = p[1];
         out->value[i] = p[2] > 0 ? (uint8_t)(p[2] < 255 ? lrintf(p[2]) : 255) : 0;

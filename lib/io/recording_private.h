@@ -82,6 +82,11 @@ int recording_members(hid_t group, size_t limit, char ***names, size_t *n, struc
 /* Rows of full frames: which image row holds row t, or -1. */
 long long recording_image_row(const struct session *s, size_t t);
 
+/* The worse of a fault so far and what x, which belongs into 0..most, shows. */
+enum samples_fault samples_fault_of(enum samples_fault so_far, float x, float most);
+/* What a fault that ends the reading is followed by: nothing while all of them are listed. */
+const char *recording_hint(const struct recording *r);
+
 /* Older per-frame files: 1 when the root group looks like one. */
 int older_probe(hid_t file);
 int older_open(struct recording *r, struct err *e);

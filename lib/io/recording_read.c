@@ -132,13 +132,30 @@ static int samples_room(struct samples *out, size_t n, struct err *e)
     return bad;
 }
 
-/* offset: of the first sample in the column, for the message. */
-static int check_samples(const struct samples *s, size_t offset, struct err *e)
+enum samples_fault samples_fault_of(enum samples_fault so_far, float x, float most)
 {
-    for (size_t i = 0; i < 2 * s->n; i++)
-        if (!(s->uv[i] >= 0 && s->uv[i] <= 1))
-            return err_set(e, ERR_DATA, "samples/uv[%zu]: %c=%.9g is outside [0,1]", offset + i / 2,
-                           i % 2 ? 'v' : 'u', (double)s->uv[i]);
+    if (!isfinite(x))
+        return SAMPLES_NOT_FINITE;
+    return so_far == SAMPLES_SOUND && (x < 0 || x > most) ? SAMPLES_OUT_OF_RANGE : so_far;
+}
+
+const char *recording_hint(const struct recording *r)
+{
+    return r->any ? "" : " (sgaps-info --check lists all)";
+}
+
+/* offset: of the first sample in the column, for the message. */
+static int check_samples(const struct recording *r, struct samples *s, size_t offset, int check,
+                         struct err *e)
+{
+    for (size_t i = 0; i < 2 * s->n; i++) {
+        if (s->uv[i] >= 0 && s->uv[i] <= 1)
+            continue;
+        if (check)
+            return err_set(e, ERR_DATA, "samples/uv[%zu]: %c=%.7g is outside [0,1]%s", offset + i / 2,
+                           i % 2 ? 'v' : 'u', (double)s->uv[i], recording_hint(r));
+        s->fault = samples_fault_of(s->fault, s->uv[i], 1);
+    }
     return 0;
 }
 
@@ -148,6 +165,7 @@ int recording_samples(struct recording *r, size_t session, size_t t, int check, 
     struct session *s;
     uint64_t offset[2] = {0};
     out->n = 0;
+    out->fault = SAMPLES_SOUND;
     int bad = begin(r, session, t, 1, &s, e);
     if (bad || !s->info.has_samples)
         return bad;
@@ -162,8 +180,8 @@ int recording_samples(struct recording *r, size_t session, size_t t, int check, 
     bad = bad ? bad : column_read(&s->column[VALUE], (size_t)offset[0], n, out->value, e);
     if (!bad)
         out->n = n;
-    if (!bad && check)
-        bad = check_samples(out, (size_t)offset[0], e);
+    if (!bad)
+        bad = check_samples(r, out, (size_t)offset[0], check, e);
     return finish(r, s, bad, e);
 }
 

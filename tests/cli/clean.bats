@@ -48,6 +48,13 @@ with h5py.File("state.h5", "r+") as f:
 recording("faulty.h5", sessions=1)
 with h5py.File("faulty.h5", "r+") as f:
     f["sessions/a/state"][:] = np.nan
+with h5py.File("older.h5", "w") as f:
+    for n in range(4):
+        g = f.create_group("s/frames/%d" % n)
+        g.attrs["resolution"] = [8, 8]
+        g["pixels"] = np.array([[0.5, 0.5, 200]] * 12, np.float32)
+    f["s/frames/1/pixels"][3, 2] = np.nan
+    f["s/frames/2/pixels"][3, 2] = 300
 h5py.File("other.h5", "w").create_dataset("x", data=1)
 PY
     : >empty.h5
@@ -170,6 +177,15 @@ assert old == "before" and "created_at" in a'
     [ "$(cap -c right.yaml)" = "[5,3]" ]
     [ "$(cap --set cleaning.cap=7 -c right.yaml)" = "[7,3]" ]
     [ "$(cap --set cleaning.cap=7 -c right.yaml --cap 9)" = "[9,3]" ]
+}
+
+@test "older recordings: values are held against their range" {
+    sgaps-clean -q older.h5 -o older-clean.h5
+    /usr/bin/python3 -c "
+import h5py, json
+c = h5py.File('older-clean.h5')['clean']
+names = json.loads(c.attrs['reasons'])
+assert [names[i] for i in c['s/reason']] == ['kept', 'not_finite', 'out_of_range', 'kept']"
 }
 
 @test "too few frames for the clusters is said, once" {

@@ -117,6 +117,8 @@ fails() {
 @test "--check goes on at the first broken session" {
     run -1 sgaps-info --check uv-three.h5 no-value.h5
     [[ $output == *"uv: has 3 columns"* && $output == *"lacks value"* ]]
+    run -1 sgaps-info --check tall-frames.h5 tall-result.h5 no-size.h5
+    [[ $output == *"frames: is 800x600, the session's resolution says 8x6"* && ${#lines[@]} -eq 3 ]]
 }
 
 @test "--history" {

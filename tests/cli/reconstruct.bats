@@ -330,7 +330,7 @@ assert list(h5py.File('chosen.h5')['sessions/one/frame_id']) == [0, 3, 4, 6]"
     recon full.h5
     fails 65 "/sessions/a: has no samples"
     recon uv.h5
-    fails 65 "uv.h5: /sessions/a/samples/uv\[3\]: u=1.7"
+    fails 65 "uv.h5: /sessions/a/samples/uv\[3\]: u=1.7 is outside \[0,1\] \(sgaps-info --check lists all\)$"
     recon nan.h5
     fails 65 "nan.h5: /sessions/a/samples/uv\[3\]"
     recon offset.h5
