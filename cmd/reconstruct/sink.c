@@ -1,12 +1,12 @@
 /* Where the frames go: a recording, or a film. */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/atomic_file.h"
 #include "base/mem.h"
+#include "metric/metric.h"
 #include "reconstruct.h"
 
 int sink_open(struct sink *s, struct err *e)
@@ -45,14 +45,6 @@ int sink_begin(struct sink *s, const struct session_info *info, struct err *e)
     return code ? code : recording_begin(s->writer, &out, e);
 }
 
-static void to_bytes(const float *picture, uint8_t *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        float x = picture[i] > 0 ? picture[i] : 0;
-        bytes[i] = (uint8_t)lrintf(255 * (x < 1 ? x : 1));
-    }
-}
-
 static int write_film(struct sink *s, int flush, struct err *e)
 {
     int code = frame_output_write(s->film, s->bytes, e);
@@ -64,7 +56,7 @@ static int write_film(struct sink *s, int flush, struct err *e)
 int sink_write(struct sink *s, const struct frame *row, const float *picture, const float *map, int flush,
                struct err *e)
 {
-    to_bytes(picture, s->bytes, (size_t)s->W * s->H);
+    metric_quantise(picture, s->bytes, (size_t)s->W * s->H);
     if (s->film)
         return write_film(s, flush, e);
     struct frame f = *row;

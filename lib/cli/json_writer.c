@@ -124,6 +124,10 @@ void json_number(struct json *j, double x)
         fputs("null", j->f);
         return;
     }
+    if (fabs(x) < 1e15 && x == (double)(int64_t)x) { /* %g would make 4e+01 of 40 */
+        fprintf(j->f, "%" PRId64, (int64_t)x);
+        return;
+    }
     char text[32];
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, x);

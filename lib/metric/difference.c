@@ -72,7 +72,7 @@ void metric_quantise(const float *x, uint8_t *out, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         float v = x[i] * 255;
-        out[i] = v >= 254.5f ? 255 : v > 0 ? (uint8_t)(v + 0.5f) : 0; /* NaN is not greater than 0 */
+        out[i] = v > 0 ? (uint8_t)(v < 255 ? lrintf(v) : 255) : 0; /* NaN is not greater than 0 */
     }
 }
 

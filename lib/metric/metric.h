@@ -23,7 +23,7 @@ double metric_tpsnr(const uint8_t *a, const uint8_t *a_before, const uint8_t *b,
 /* PSNR over the pixels whose given[i] is 0; NAN when there are none. */
 double metric_psnr_off(const uint8_t *a, const uint8_t *b, const uint8_t *given, size_t n);
 
-/* float (white = 1) -> 8 bit, clipped and rounded half away from zero; NaN becomes 0. */
+/* float (white = 1) -> 8 bit, clipped and rounded, half to even as numpy and PyTorch do; NaN becomes 0. */
 void metric_quantise(const float *x, uint8_t *out, size_t n);
 
 /* Mean, least, greatest and standard deviation (population) over frames; NAN and INFINITY are left out, the latter

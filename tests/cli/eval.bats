@@ -115,6 +115,16 @@ fails() {
     sgaps-eval -q both.h5 --method linear --json | jq -e '.rows[0].n == 20 and .psnr_off_samples.mean < .psnr.mean'
 }
 
+@test "what is half-way between two values is rounded alike in every tool" {
+    for dtype in u8 f32; do
+        sgaps-reconstruct -q --method linear --dtype $dtype both.h5 | sgaps-eval -q both.h5 - --json |
+            jq -c '[.psnr, .mae]' >through.$dtype
+    done
+    sgaps-eval -q --method linear both.h5 --json | jq -c '.rows[0] | [.psnr, .mae]' >direct
+    cmp direct through.u8
+    cmp direct through.f32
+}
+
 @test "a sparse second file gives its samples and is not compared itself" {
     sgaps-sample -n 70 --seed 9 --pattern random one.h5 -o s7.h5
     sgaps-eval -q --method linear one.h5 s7.h5 --json >out.json

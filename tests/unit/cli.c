@@ -296,6 +296,8 @@ static void test_json(void)
     json_key(&j, "list");
     json_array(&j);
     json_number(&j, 1e300);
+    json_number(&j, 40);
+    json_number(&j, -1500);
     json_array(&j);
     json_close(&j);
     json_object(&j);
@@ -306,7 +308,7 @@ static void test_json(void)
     fclose(f);
     const char *want =
         "{\"na\\\"me\":\"tab\\t \\\\ \\u0001 \xc3\xa9 \\ufffd\",\"tenth\":0.1,\"third\":0.3333333333333333,"
-        "\"nan\":null,\"big\":-9223372036854775808,\"list\":[1e+300,[],{},true,null]}\n";
+        "\"nan\":null,\"big\":-9223372036854775808,\"list\":[1e+300,40,-1500,[],{},true,null]}\n";
     ok(!strcmp(out, want), "JSON: escapes, shortest numbers, nesting");
     free(out);
     f = open_memstream(&out, &n);

@@ -79,11 +79,11 @@ static void test_by_hand(void)
     ok(isfinite(metric_ssim(a, b, 11, 11)) && isfinite(metric_ssim_7u(a, b, 7, 7)) &&
            isfinite(metric_ms_ssim(a, b, 161, 161)),
        "one window has");
-    static const float f[8] = {-1, 0.5f / 255, 0.49f / 255, 1, 2, NAN, 254.4f / 255, INFINITY};
-    static const uint8_t want[8] = {0, 1, 0, 255, 255, 0, 254, 255};
+    static const float f[8] = {-1, 0.5f / 255, 1.5f / 255, 1, 2, NAN, 254.4f / 255, INFINITY};
+    static const uint8_t want[8] = {0, 0, 2, 255, 255, 0, 254, 255};
     uint8_t q[8];
     metric_quantise(f, q, 8);
-    ok(!memcmp(q, want, 8), "clipped and rounded, NaN is black");
+    ok(!memcmp(q, want, 8), "clipped and rounded half to even, NaN is black");
 }
 
 static void test_statistics(void)
