@@ -278,7 +278,9 @@ static int write_recording(struct job *j, struct err *e)
         return r;
     if (!option.selection_only)
         r = write_sessions(j, w, e);
-    r = r ? r : clean_write_trail(&j->clean, &j->params, j->source, w, e);
+    r = r ? r
+          : clean_write_trail(&j->clean, &j->params, j->source,
+                              meta.no_history ? NULL : (const char *const *)j->parsed->files, w, e);
     if (r) {
         recording_abandon(w);
         return r;

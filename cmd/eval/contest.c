@@ -155,7 +155,7 @@ static int select_rows(const struct contest *c, struct pairing *p, struct err *e
         return 0;
     size_t T = recording_session(c->reference->rec, p->session_a)->T;
     int r = mem_alloc(&p->keep, T, 1, "a selection", e);
-    return r ? r : selections_rows(&c->selections, p->id, T, p->keep, e);
+    return r ? r : selections_rows(&c->selections, c->reference->rec, p->session_a, p->keep, e);
 }
 
 static int run_pairing(struct contest *c, const struct pairing *p, size_t *frames,

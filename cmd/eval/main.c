@@ -146,7 +146,7 @@ static int open_films(const struct options *o, const struct parsed *p, struct fi
             films[n++] = f;
     }
     if (!r && !n)
-        r = err_set(e, ERR_DATA, "%s: no sessions", p->files[0]);
+        r = err_set(e, ERR_DATA, "%s: is a selection without its recording: name both", p->files[0]);
     if (!r && n == 1 && !c->contender_count)
         r = err_set(e, ERR_USAGE, "nothing to compare %s with: name a reconstruction, -m or --method",
                     films[0].name);

@@ -5,6 +5,7 @@
 #include "cli/option.h"
 #include "cli/progress.h"
 #include "io/recording.h"
+#include "io/selection.h"
 #include "io/stream.h"
 
 /* A table of numbers beside a film: --state FILE.csv. */
@@ -26,7 +27,8 @@ struct job {
     double fps;                   /* 0: not given */
     uint32_t size[2];
     int64_t stride;
-    struct recording_writer *w; /* made with the first session */
+    struct selections selections; /* named among the inputs: the rows of recordings to leave out */
+    struct recording_writer *w;   /* made with the first session */
     struct progress progress;
     size_t frames; /* written so far */
     uint64_t met;  /* which of the ids of select or exclude there were */
@@ -51,5 +53,7 @@ int job_wants(struct job *job, const char *id);
 /* ERR_USAGE naming the first id of --select or --exclude that no input has. */
 int job_check_ids(const struct job *job, struct err *e);
 int import_recording(struct job *job, const char *path, struct err *e);
+/* Takes the selections of sgaps-clean out of the files before anything is read. */
+int import_selections(struct job *job, const struct parsed *p, struct err *e);
 
 #endif

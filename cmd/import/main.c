@@ -192,6 +192,8 @@ static int import_next(const struct parsed *p, size_t *at, struct err *e)
 static int run(const struct parsed *p, struct err *e)
 {
     int r = tool_check_output(p, job.output, e);
+    if (!r)
+        r = import_selections(&job, p, e);
     if (!r && job.select && job.exclude)
         r = err_set(e, ERR_USAGE, "--select and --exclude: choose one");
     for (size_t at = 0; at < p->file_count && !r;) {
@@ -201,6 +203,9 @@ static int run(const struct parsed *p, struct err *e)
     }
     if (!r)
         r = job_check_ids(&job, e);
+    if (!r && !job.w && !job.select && !job.exclude && job.selections.n)
+        r = err_set(e, ERR_DATA, "%s: is a selection without its recording: name both",
+                    recording_path(job.selections.file[0]));
     if (!r && !job.w && p->file_count)
         r = err_set(e, ERR_USAGE, "--%s leaves no session to write", job.select ? "select" : "exclude");
     if (!r && job.w) {
@@ -226,6 +231,7 @@ int main(int argc, char **argv)
     r = r ? tool_fail(&e) : 0;
     if (!r)
         log_note("%s: %zu frames", job.output, job.frames);
+    selections_release(&job.selections);
     parsed_release(&p);
     return tool_finish(r);
 }

@@ -1,5 +1,6 @@
 /* Recordings, version 1 and older per-frame files: every session with all it has. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "import.h"
@@ -32,22 +33,53 @@ static int copy_rows(struct job *job, const struct session_info *to, struct reco
     struct samples samples = {0};
     uint8_t *image = NULL, *scaled = NULL;
     float *state = NULL;
+    uint8_t *keep = NULL;
+    size_t kept = 0;
     int same = to->W == from->W && to->H == from->H;
     int bad = mem_alloc(&state, from->S, sizeof *state, "a state", e);
     if (!same && !bad)
         bad = mem_alloc(&image, (size_t)from->W * from->H, 1, "a frame", e);
     if (!same && !bad)
         bad = mem_alloc(&scaled, (size_t)to->W * to->H, 1, "a frame", e);
-    for (size_t t = 0; t < from->T && !bad; t += (size_t)job->stride) {
+    bad = bad ? bad : mem_alloc(&keep, from->T, 1, "a selection", e);
+    bad = bad ? bad : selections_rows(&job->selections, r, session, keep, e);
+    for (size_t t = 0; t < from->T && !bad; t++) {
+        if (!keep[t] || kept++ % (size_t)job->stride)
+            continue;
         bad = same ? recording_copy_row(job->w, r, session, t, &samples, e)
                    : append_scaled(job, to, r, session, t, &samples, image, scaled, state, e);
         job_count(job);
     }
+    free(keep);
     free(image);
     free(scaled);
     free(state);
     samples_release(&samples);
     return bad;
+}
+
+int import_selections(struct job *job, const struct parsed *p, struct err *e)
+{
+    int bad = 0;
+    for (size_t i = 0; i < p->file_count && !bad; i++) {
+        struct recording *r = NULL;
+        int taken = 0;
+        if (!selection_probe(p->files[i]))
+            continue;
+        bad = recording_open(&r, p->files[i], e);
+        bad = bad ? bad : selections_take(&job->selections, r, &taken, e);
+        if (!taken)
+            recording_close(r);
+    }
+    return bad;
+}
+
+static int is_taken(const struct job *job, const char *path)
+{
+    for (size_t i = 0; i < job->selections.n; i++)
+        if (!strcmp(recording_path(job->selections.file[i]), path))
+            return 1;
+    return 0;
 }
 
 int import_recording(struct job *job, const char *path, struct err *e)
@@ -58,7 +90,7 @@ int import_recording(struct job *job, const char *path, struct err *e)
         return bad;
     if (job->state_path)
         bad = err_set(e, ERR_USAGE, "--state: is for films, a recording carries its own state");
-    else if (!recording_sessions(r))
+    else if (!recording_sessions(r) && !is_taken(job, path))
         bad = err_set(e, ERR_DATA, "%s: holds no session", recording_path(r));
     for (size_t i = 0; i < recording_sessions(r) && !bad; i++) {
         struct session_info info = *recording_session(r, i);

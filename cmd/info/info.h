@@ -25,7 +25,7 @@ size_t checkpoint_parameters(const struct checkpoint *c);
 
 /* Text of a file to standard output: control characters, which could drive a terminal, become '?'. */
 void print_plain(const char *text, size_t n);
-void print_recording(const struct recording *r, const char *name);
+void print_recording(struct recording *r, const char *name);
 void print_checkpoint(const struct checkpoint *c, const char *name);
 
 /* c may hold neither: then only the faults are written. history: with its lines. */

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "info.h"
@@ -92,12 +93,29 @@ static void json_session(struct json *j, const struct session_info *s)
     json_close(j);
 }
 
-static void json_recording(struct json *j, const struct recording *r, int history)
+/* What sgaps-clean left, or null. */
+static void json_clean(struct json *j, struct recording *r)
+{
+    char *counts = recording_clean_text(r, "counts"), *parameters = recording_clean_text(r, "parameters");
+    json_key(j, "clean");
+    if (counts) {
+        json_object(j);
+        json_key_json(j, "counts", counts);
+        json_key_json(j, "parameters", parameters);
+        json_close(j);
+    } else {
+        json_null(j);
+    }
+    free(counts);
+    free(parameters);
+}
+
+static void json_recording(struct json *j, struct recording *r, int history)
 {
     size_t frames = 0, n = recording_sessions(r);
     for (size_t i = 0; i < n; i++)
         frames += recording_session(r, i)->T;
-    json_key_text(j, "type", "recording");
+    json_key_text(j, "type", n ? "recording" : "selection");
     json_key_optional(j, "uuid", recording_attribute(r, "uuid"));
     json_key_optional(j, "creator", recording_attribute(r, "creator"));
     json_key_optional(j, "created_at", recording_attribute(r, "created_at"));
@@ -107,6 +125,7 @@ static void json_recording(struct json *j, const struct recording *r, int histor
     for (size_t i = 0; i < n; i++)
         json_session(j, recording_session(r, i));
     json_close(j);
+    json_clean(j, r);
     json_key_json(j, "config", recording_attribute(r, "config"));
     if (history)
         json_lines(j, "history", recording_attribute(r, "history"));

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/conf.h"
@@ -87,22 +88,44 @@ static void print_state_names(const struct recording *r)
     putchar('\n');
 }
 
-void print_recording(const struct recording *r, const char *name)
+/* A flat JSON object as "name value, name value". */
+static void print_flat(const char *name, const char *json)
+{
+    if (!json)
+        return;
+    printf("  %-12s ", name);
+    for (const char *p = json; *p; p++)
+        if (!strchr("{}\":", *p))
+            print_plain(p, 1);
+    putchar('\n');
+}
+
+static void print_clean(struct recording *r)
+{
+    char *counts = recording_clean_text(r, "counts"), *notes = recording_clean_text(r, "notes");
+    print_flat("cleaned", counts);
+    line("notes", notes);
+    free(counts);
+    free(notes);
+}
+
+void print_recording(struct recording *r, const char *name)
 {
     size_t frames = 0, n = recording_sessions(r);
     for (size_t i = 0; i < n; i++)
         frames += recording_session(r, i)->T;
     int older = n && recording_session(r, 0)->older;
-    printf("%s: %s, %zu session%s, %zu frames\n", name,
-           older ? "older per-frame recording"
-           : n   ? "recording"
-                 : "selection of sgaps-clean",
-           n, n == 1 ? "" : "s", frames);
+    if (n)
+        printf("%s: %s, %zu session%s, %zu frames\n", name, older ? "older per-frame recording" : "recording",
+               n, n == 1 ? "" : "s", frames);
+    else
+        printf("%s: selection of sgaps-clean, to be named beside its source\n", name);
     line("created", recording_attribute(r, "created_at"));
     line("creator", recording_attribute(r, "creator"));
     line("uuid", recording_attribute(r, "uuid"));
     const char *config = recording_attribute(r, "config");
     line("config", config && strcmp(config, "{}") ? config : NULL);
+    print_clean(r);
     print_newest(recording_attribute(r, "history"));
     if (!n)
         return;

@@ -119,7 +119,7 @@ static int run_session(struct recording *r, size_t session, struct batch *b, str
     int code = mem_alloc(&keep, s->T, 1, "a selection", e);
     b->source = recording_path(r);
     if (!code)
-        code = selections_rows(&b->selections, s->id, s->T, keep, e);
+        code = selections_rows(&b->selections, r, session, keep, e);
     if (!code)
         code = batch_begin(b, s, typical, 0, e);
     for (size_t t = 0; t < s->T && !code; t++) {

@@ -174,7 +174,9 @@ static int run_inputs(const struct parsed *p, struct input *inputs, struct batch
         code = input_run(&inputs[i], b, e);
     progress_end(&b->progress);
     if (!code && !b->done)
-        code = err_set(e, ERR_DATA, "%s: no frame with samples", p->files[0]);
+        code = err_set(e, ERR_DATA, "%s: %s", p->files[0],
+                       b->selections.n == p->file_count ? "is a selection without its recording: name both"
+                                                        : "no frame with samples");
     if (!code && b->left_out)
         log_warning("%zu frames without samples are left out", b->left_out);
     return code ? code : sink_close(b->sink, e);

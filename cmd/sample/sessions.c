@@ -37,7 +37,7 @@ static int sample_one_session(struct job *j, struct recording *in, size_t sessio
     if (!r)
         r = mem_alloc(&keep, s->T, 1, "a selection", e);
     if (!r)
-        r = selections_rows(&j->selections, s->id, s->T, keep, e);
+        r = selections_rows(&j->selections, in, session, keep, e);
     if (!r)
         r = j->recon ? closed_loop(j, in, session, keep, e) : open_loop(j, in, session, keep, e);
     free(keep);
@@ -64,7 +64,10 @@ int inputs_look(struct inputs *list, struct job *j, const char *const *paths, si
         else if (r || !in->is_selection)
             recording_close(rec);
     }
-    return !r && !sessions ? err_set(e, ERR_DATA, "%s: no sessions", paths[0]) : r;
+    if (r || sessions)
+        return r;
+    return err_set(e, ERR_DATA, "%s: %s", paths[0],
+                   j->selections.n ? "is a selection without its recording: name both" : "no sessions");
 }
 
 int inputs_sample(struct inputs *list, struct job *j, struct err *e)

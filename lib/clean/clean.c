@@ -53,6 +53,8 @@ void clean_init(struct clean *c)
 static void session_release(struct clean_session *s)
 {
     free(s->id);
+    free(s->source_id);
+    free(s->source_uuid);
     free(s->state);
     free(s->time);
     free(s->count);
@@ -180,12 +182,12 @@ static int read_session(struct clean_session *s, struct recording *r, const stru
     return bad;
 }
 
-static int apply_selection(struct clean_session *s, const char *id, struct recording *selection,
-                           struct err *e)
+static int apply_selection(struct clean_session *s, const struct recording *source,
+                           struct recording *selection, struct err *e)
 {
     uint8_t *keep;
     int present = 0, r = mem_alloc(&keep, s->T, 1, "a selection", e);
-    r = r ? r : recording_keep(selection, id, s->T, keep, &present, e);
+    r = r ? r : recording_keep_of(selection, source, s->session, keep, &present, e);
     for (size_t t = 0; t < s->T && !r && present; t++)
         if (!keep[t])
             drop(s, t, CLEAN_NOT_SELECTED);
@@ -208,9 +210,11 @@ int clean_add(struct clean *c, struct recording *r, size_t file, const struct cl
                                   .median = NAN};
         int bad = mem_grow(&c->session, &c->capacity, c->sessions + 1, sizeof s, "the sessions", e);
         bad = bad ? bad : unique_id(c, info->id, &s.id, e);
+        bad = bad ? bad : mem_string(&s.source_id, info->id, e);
+        bad = bad ? bad : mem_string(&s.source_uuid, recording_attribute(r, "uuid"), e);
         bad = bad ? bad : session_memory(&s, e);
         for (size_t k = 0; k < selections && !bad; k++)
-            bad = apply_selection(&s, info->id, selection[k], e);
+            bad = apply_selection(&s, r, selection[k], e);
         bad = bad ? bad : read_session(&s, r, info, p, c->n, progress, user, e);
         if (bad) {
             session_release(&s);

@@ -50,7 +50,8 @@ struct clean_params {
 void clean_params_from(struct clean_params *p, const struct config *conf, int raw_velocity, int plus_plus);
 
 struct clean_session {
-    char *id; /* unique over the data set */
+    char *id;                      /* unique over the data set */
+    char *source_id, *source_uuid; /* as its file says; "" where it does not */
     size_t file, session;
     size_t T, S;
     double fps; /* 0: not recorded */
@@ -108,9 +109,9 @@ int clean_balance(struct clean *c, const struct clean_params *p, clean_progress_
 int clean_write_session(const struct clean *c, size_t i, struct recording *source, struct recording_writer *w,
                         clean_progress_fn progress, void *user, struct err *e);
 /* /clean/<id>/{keep,reason,velocity,cluster} of every session, parameters, counts and reasons as attributes of /clean.
- * source: the inputs' uuids and names, one a line. */
+ * source: the inputs' uuids and names, one a line; paths: by the caller's numbers for the files, NULL: not said. */
 int clean_write_trail(const struct clean *c, const struct clean_params *p, const char *source,
-                      struct recording_writer *w, struct err *e);
+                      const char *const *paths, struct recording_writer *w, struct err *e);
 
 /* The report: lines "# name<TAB>value" with parameters, results and notes, then a table with a row for each session. */
 void clean_report(const struct clean *c, const struct clean_params *p, FILE *f);

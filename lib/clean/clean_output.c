@@ -130,7 +130,8 @@ int clean_write_session(const struct clean *c, size_t i, struct recording *sourc
     return r ? r : recording_end(w, closed, e);
 }
 
-static int write_session_trail(const struct clean_session *s, struct recording_writer *w, struct err *e)
+static int write_session_trail(const struct clean_session *s, const char *path, struct recording_writer *w,
+                               struct err *e)
 {
     uint8_t *keep;
     int r = mem_alloc(&keep, s->T, 1, "the audit trail", e);
@@ -138,7 +139,8 @@ static int write_session_trail(const struct clean_session *s, struct recording_w
         return r;
     for (size_t t = 0; t < s->T; t++)
         keep[t] = s->reason[t] == CLEAN_KEPT;
-    r = recording_write_clean(w, s->id, "keep", "u1", keep, s->T, e);
+    r = recording_clean_source(w, s->id, s->source_id, s->source_uuid, path, e);
+    r = r ? r : recording_write_clean(w, s->id, "keep", "u1", keep, s->T, e);
     free(keep);
     r = r ? r : recording_write_clean(w, s->id, "reason", "u1", s->reason, s->T, e);
     r = r ? r : recording_write_clean(w, s->id, "velocity", "f4", s->velocity, s->T, e);
@@ -218,11 +220,11 @@ static int write_attribute(const struct clean *c, const struct clean_params *p, 
 }
 
 int clean_write_trail(const struct clean *c, const struct clean_params *p, const char *source,
-                      struct recording_writer *w, struct err *e)
+                      const char *const *paths, struct recording_writer *w, struct err *e)
 {
     int r = 0;
     for (size_t i = 0; i < c->sessions && !r; i++)
-        r = write_session_trail(&c->session[i], w, e);
+        r = write_session_trail(&c->session[i], paths ? paths[c->session[i].file] : NULL, w, e);
     r = r ? r : write_attribute(c, p, "parameters", put_parameters, w, e);
     r = r ? r : write_attribute(c, p, "counts", put_counts, w, e);
     r = r ? r : write_attribute(c, p, "reasons", put_reasons, w, e);

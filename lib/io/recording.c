@@ -520,6 +520,12 @@ void recording_close(struct recording *r)
     H5garbage_collect();
 }
 
+const char *recording_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return !strcmp(path, "-") ? "" : slash ? slash + 1 : path;
+}
+
 const char *recording_path(const struct recording *r)
 {
     return r->shown;

@@ -92,6 +92,12 @@ long recording_check(struct recording *r, recording_fault_fn fn, void *user, str
 /* keep (T) of the session from the file's own /clean group or a --selection-only file; *present 0 where there is none. */
 int recording_keep(struct recording *r, const char *session_id, size_t T, uint8_t *keep, int *present,
                    struct err *e);
+/* A text attribute of /clean ("counts", "parameters", "notes" ...), to be free()d; NULL where there is none. */
+char *recording_clean_text(struct recording *r, const char *name);
+/* keep (T) of a session of another recording, from a --selection-only file: what was made from this session of a file of
+ * this uuid or this name (recording_clean_source), else what has the session's id, as for a file derived from the source. */
+int recording_keep_of(struct recording *selection, const struct recording *source, size_t session,
+                      uint8_t *keep, int *present, struct err *e);
 
 /* --- writing --- */
 
@@ -137,6 +143,9 @@ int recording_end(struct recording_writer *w, int closed, struct err *e);
 /* Free-form dataset below /clean/<id> and attributes of /clean. type: "u1" "i4" "f4". */
 int recording_write_clean(struct recording_writer *w, const char *id, const char *name, const char *type,
                           const void *data, size_t n, struct err *e);
+/* Says whose rows /clean/<id> speaks of: the session's id in its file, the file's uuid and path; NULL: not said. */
+int recording_clean_source(struct recording_writer *w, const char *id, const char *session, const char *uuid,
+                           const char *path, struct err *e);
 int recording_clean_attribute(struct recording_writer *w, const char *name, const char *text, struct err *e);
 /* Flushes, verifies that the file can be reopened, renames. After any error: recording_abandon. */
 int recording_finish(struct recording_writer *w, struct err *e);

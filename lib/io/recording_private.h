@@ -87,6 +87,9 @@ enum samples_fault samples_fault_of(enum samples_fault so_far, float x, float mo
 /* What a fault that ends the reading is followed by: nothing while all of them are listed. */
 const char *recording_hint(const struct recording *r);
 
+/* A path without its folders; "" for standard input. */
+const char *recording_file_name(const char *path);
+
 /* Older per-frame files: 1 when the root group looks like one. */
 int older_probe(hid_t file);
 int older_open(struct recording *r, struct err *e);

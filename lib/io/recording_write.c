@@ -415,15 +415,25 @@ static int clean_group(struct recording_writer *w, struct err *e)
     return w->clean < 0 ? h5_error(e, ERR_IO, "/clean: cannot be made") : 0;
 }
 
+/* /clean/<id>, made where it is not there. */
+static int open_clean(struct recording_writer *w, const char *id, hid_t *group, struct err *e)
+{
+    int bad = clean_group(w, e);
+    if (bad)
+        return bad;
+    *group = h5_exists(w->clean, id) ? H5Gopen2(w->clean, id, H5P_DEFAULT) : h5_group_create(w->clean, id);
+    return *group < 0 ? h5_error(e, ERR_IO, "/clean/%s: cannot be made", id) : 0;
+}
+
 static int write_clean(struct recording_writer *w, const char *id, const char *name, enum column_type type,
                        const void *data, size_t n, struct err *e)
 {
     struct column_out c;
-    hid_t group =
-        h5_exists(w->clean, id) ? H5Gopen2(w->clean, id, H5P_DEFAULT) : h5_group_create(w->clean, id);
-    if (group < 0)
-        return h5_error(e, ERR_IO, "/clean/%s: cannot be made", id);
-    int bad = column_create(&c, group, name, type, 1, NULL, 65536, 1, type != COLUMN_U8, e);
+    hid_t group;
+    int bad = open_clean(w, id, &group, e);
+    if (bad)
+        return bad;
+    bad = column_create(&c, group, name, type, 1, NULL, 65536, 1, type != COLUMN_U8, e);
     if (!bad)
         bad = column_append(&c, data, n, e);
     bad = bad ? (column_drop(&c), bad) : column_end(&c, e);
@@ -436,10 +446,30 @@ int recording_write_clean(struct recording_writer *w, const char *id, const char
 {
     h5_begin();
     enum column_type t = !strcmp(type, "u1") ? COLUMN_U8 : !strcmp(type, "i4") ? COLUMN_I32 : COLUMN_F32;
-    int bad = clean_group(w, e);
-    bad = bad ? bad : write_clean(w, id, name, t, data, n, e);
+    int bad = write_clean(w, id, name, t, data, n, e);
     recording_digest(w, name, strlen(name) + 1);
     recording_digest(w, data, n * column_type_size(t));
+    return bad ? failed(w, e) : 0;
+}
+
+int recording_clean_source(struct recording_writer *w, const char *id, const char *session, const char *uuid,
+                           const char *path, struct err *e)
+{
+    h5_begin();
+    const char *const said[][2] = {{"source_session", session},
+                                   {"source_uuid", uuid},
+                                   {"source_file", path ? recording_file_name(path) : NULL}};
+    hid_t group;
+    int bad = open_clean(w, id, &group, e);
+    for (size_t i = 0; i < sizeof said / sizeof *said && !bad; i++) {
+        if (!said[i][1] || !*said[i][1])
+            continue;
+        if (h5_put_text(group, said[i][0], said[i][1]))
+            bad = h5_error(e, ERR_IO, "/clean/%s: write failed", id);
+        recording_digest(w, said[i][1], strlen(said[i][1]) + 1);
+    }
+    if (!bad)
+        H5Gclose(group);
     return bad ? failed(w, e) : 0;
 }
 

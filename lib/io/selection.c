@@ -16,14 +16,16 @@ int selections_take(struct selections *s, struct recording *r, int *taken, struc
     return bad;
 }
 
-int selections_rows(const struct selections *s, const char *session, size_t T, uint8_t *keep, struct err *e)
+int selections_rows(const struct selections *s, const struct recording *source, size_t session, uint8_t *keep,
+                    struct err *e)
 {
+    size_t T = recording_session(source, session)->T;
     uint8_t *chosen = NULL;
     memset(keep, 1, T);
     int r = s->n ? mem_alloc(&chosen, T, 1, "a selection", e) : 0;
     for (size_t i = 0; i < s->n && !r; i++) {
         int present = 0;
-        r = recording_keep(s->file[i], session, T, chosen, &present, e);
+        r = recording_keep_of(s->file[i], source, session, chosen, &present, e);
         for (size_t t = 0; t < T && present && !r; t++)
             keep[t] &= chosen[t] != 0;
     }

@@ -14,10 +14,13 @@ struct selections {
     size_t n, capacity;
 };
 
+/* 1 when path is a file, not a pipe, and such a selection. */
+int selection_probe(const char *path);
 /* Takes r over when it is a selection: *taken. */
 int selections_take(struct selections *s, struct recording *r, int *taken, struct err *e);
-/* keep (T): 1, and 0 for what any selection that knows the session takes out. */
-int selections_rows(const struct selections *s, const char *session, size_t T, uint8_t *keep, struct err *e);
+/* keep (T of the session of source): 1, and 0 for what any selection that knows the session takes out. */
+int selections_rows(const struct selections *s, const struct recording *source, size_t session, uint8_t *keep,
+                    struct err *e);
 void selections_release(struct selections *s);
 
 #endif

@@ -182,13 +182,16 @@ static int apply_selections(struct dataset *d, const struct dataset_session *s, 
     uint8_t *chosen;
     int code = mem_alloc(&chosen, s->T, 1, "a selection", e);
     for (size_t i = 0; i < d->file_count && !code; i++) {
-        struct recording *r;
+        struct recording *source, *r;
         int present = 0;
         if (!d->files[i].selection)
             continue;
-        code = file_open(d, i, &r, e);
+        code =
+            file_open(d, s->file, &source, e); /* and it stays so: the one used last is not closed for room */
         if (!code)
-            code = recording_keep(r, s->id, s->T, chosen, &present, e);
+            code = file_open(d, i, &r, e);
+        if (!code)
+            code = recording_keep_of(r, source, s->in_file, chosen, &present, e);
         for (size_t t = 0; t < s->T && present && !code; t++)
             keep[t] &= chosen[t] != 0;
     }

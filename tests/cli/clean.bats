@@ -188,6 +188,55 @@ names = json.loads(c.attrs['reasons'])
 assert [names[i] for i in c['s/reason']] == ['kept', 'not_finite', 'out_of_range', 'kept']"
 }
 
+# One selection of two files whose sessions have the same names, of equal and of different lengths.
+@test "a selection goes beside its sources in every tool, whatever their sessions are called" {
+    mkdir -p beside && cd beside
+    cp ../rec.h5 first.h5
+    cp ../older.h5 third.h5
+    /usr/bin/python3 -c "
+import h5py
+for name, uuid, cut in ('second', '2', 150), ('short', '', 120):
+    with h5py.File('first.h5') as a, h5py.File(name + '.h5', 'w') as f:
+        f.attrs.update(a.attrs)
+        f.attrs['uuid'] = uuid
+        for s, g in a['sessions'].items():
+            t = f.create_group('sessions/' + s)
+            t.attrs.update(g.attrs)
+            for k in 'frame_id', 'timestamp', 'state', 'state_len', 'frames':
+                t[k] = g[k][150 - cut:][::-1]
+            t['samples/offset'] = g['samples/offset'][:cut + 1]
+            for k in 'samples/uv', 'samples/value':
+                t[k] = g[k][:cut * 12]"
+    sgaps-clean -q first.h5 second.h5 short.h5 third.h5 --clusters 20 -o clean.h5
+    sgaps-clean -q first.h5 second.h5 short.h5 third.h5 --clusters 20 -o sel.h5 --selection-only
+    sgaps-import -q sel.h5 first.h5 second.h5 short.h5 third.h5 -o import.h5
+    sgaps-reconstruct -q --method nearest first.h5 second.h5 sel.h5 short.h5 third.h5 -o reconstruct.h5
+    sgaps-clean -q --stationarity none --clusters 0 third.h5 short.h5 second.h5 first.h5 sel.h5 -o back.h5
+    sgaps-sample -q -n 9 second.h5 sel.h5 -o sample.h5
+    sgaps-train -q -o run --set model=spt-tiny --set 'model.resolution=[32,32]' --set training.max_steps=1 \
+        --set training.batch_size=2 --set training.validation=none --set 'training.loss={l1: 1}' second.h5 short.h5 sel.h5 first.h5
+    eval=$(sgaps-eval -q --method nearest short.h5 sel.h5 --json | jq .frames)
+    export eval
+    /usr/bin/python3 <<'PY'
+import h5py, os
+ids = lambda name: {s: list(g["frame_id"]) for s, g in h5py.File(name)["sessions"].items()}
+want = ids("clean.h5")
+assert len(want) == 7 and want["a"] != want["a-2"][::-1]
+assert ids("import.h5") == want and ids("reconstruct.h5") == want
+back = ids("back.h5")
+assert back["a-3"] == want["a"] and back["b-2"] == want["b-2"] and back["a"] == want["a-3"] and back["s"] == want["s"]
+assert ids("sample.h5") == {"a": want["a-2"], "b": want["b-2"]}
+assert int(os.environ["eval"]) == len(want["a-3"]) + len(want["b-3"])
+PY
+    for tool in sgaps-import "sgaps-sample -n 9" "sgaps-reconstruct --method nearest" sgaps-clean; do
+        run --separate-stderr $tool sel.h5 -o bad.h5
+        [ "$status" -eq 65 ] && [[ $stderr == *": sel.h5: is a selection without its recording: name both" ]]
+        nothing_left bad
+    done
+    sgaps-info sel.h5 | grep -q "^  cleaned .*kept $(sgaps-info --json clean.h5 | jq .frames),"
+    sgaps-info --json sel.h5 | jq -e '.type == "selection" and .clean.counts.frames == 844 and .clean.parameters.clusters == 20'
+}
+
 @test "too few frames for the clusters is said, once" {
     run --separate-stderr sgaps-clean short.h5 -o s.h5
     [ "$status" -eq 0 ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ $stderr == *"fewer frames than clusters"* ]]
