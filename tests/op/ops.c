@@ -1,10 +1,11 @@
 /* Every row of lib/op/op_case.c: ref's gradients against finite differences of its forward pass; cpu against ref,
- * with one thread and with two, twice with the same bits. */
+ * with one thread and with two, in every instruction set this machine has, twice with the same bits. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/philox.h"
+#include "op/cpu/cpu.h"
 #include "op/op_case.h"
 #include "tap.h"
 
@@ -130,7 +131,7 @@ static int written(const struct op_operand *o)
     return o->role == OP_OUTPUT || o->role == OP_SAVED || o->role == OP_INPUT_GRADIENT;
 }
 
-static void check_backend(const struct op_case *c, const char *name, struct op_ctx *ctx)
+static void check_backend(const struct op_case *c, const char *name, struct op_ctx *ctx, const char *isa)
 {
     struct op_case_run want, got, again;
     struct err e = {0};
@@ -155,8 +156,8 @@ static void check_backend(const struct op_case *c, const char *name, struct op_c
         }
         same &= !memcmp(got.host[i], again.host[i], o->n * sizeof(float));
     }
-    ok(!code && worst < close_enough, "%s: cpu with %d threads is ref (%.1e %s)%s%s", name, ctx->threads,
-       worst, where, code ? ": " : "", code ? e.text : "");
+    ok(!code && worst < close_enough, "%s: cpu (%s, %d threads) is ref (%.1e %s)%s%s", name, isa,
+       ctx->threads, worst, where, code ? ": " : "", code ? e.text : "");
     ok(code || same, "%s: the same bits twice", name);
     op_case_close(&want);
     op_case_close(&got);
@@ -171,12 +172,40 @@ static void check_failures(void)
     ok(op_open(&ctx, "cpu", 1, 1, &e) == ERR_UNAVAILABLE, "bf16 on the cpu is refused: %s", e.text);
 }
 
+/* The cpu backend as it opens here, with two threads, and in the smaller instruction sets. */
+struct variant {
+    const char *isa;
+    int threads;
+    const struct op_table *ops; /* NULL: what open chose */
+    struct op_ctx ctx;
+};
+
+static size_t list_variants(struct variant v[4])
+{
+    size_t n = 0;
+    v[n++] = (struct variant){.isa = cpu_chosen()->isa, .threads = 1};
+    v[n++] = (struct variant){.isa = cpu_chosen()->isa, .threads = 2};
+    if (cpu_chosen()->ops != &op_cpu_base)
+        v[n++] = (struct variant){.isa = "base", .threads = 1, .ops = &op_cpu_base};
+#ifdef __x86_64__
+    if (cpu_chosen()->ops == &op_cpu_avx512)
+        v[n++] = (struct variant){.isa = "avx2", .threads = 1, .ops = &op_cpu_avx2};
+#endif
+    return n;
+}
+
 int main(void)
 {
-    struct op_ctx cpu[2];
+    struct variant cpu[4];
     struct err e = {0};
-    if (op_open(&ref, "ref", 1, 0, &e) || op_open(&cpu[0], "cpu", 1, 0, &e) ||
-        op_open(&cpu[1], "cpu", 2, 0, &e)) {
+    size_t variants = list_variants(cpu);
+    int code = op_open(&ref, "ref", 1, 0, &e);
+    for (size_t k = 0; k < variants && !code; k++) {
+        code = op_open(&cpu[k].ctx, "cpu", cpu[k].threads, 0, &e);
+        if (cpu[k].ops)
+            cpu[k].ctx.ops = cpu[k].ops;
+    }
+    if (code) {
         ok(0, "open: %s", e.text);
         return tap_done();
     }
@@ -186,12 +215,12 @@ int main(void)
             continue;
         op_case_name(op_cases + i, name, sizeof name);
         check_gradients(op_cases + i, name);
-        for (int k = 0; k < 2; k++)
-            check_backend(op_cases + i, name, cpu + k);
+        for (size_t k = 0; k < variants; k++)
+            check_backend(op_cases + i, name, &cpu[k].ctx, cpu[k].isa);
     }
     check_failures();
+    for (size_t k = 0; k < variants; k++)
+        op_close(&cpu[k].ctx);
     op_close(&ref);
-    op_close(cpu);
-    op_close(cpu + 1);
     return tap_done();
 }
