@@ -93,6 +93,7 @@ def options():
     p.add_argument("--warmup", type=number(float, 0, 3600), default=0, metavar="S",
                    help="second, third ... sessions of a level begin S, 2S ... seconds into the game, so that "
                         "they show other rooms (default %(default)s)")
+    p.add_argument("--no-hud", action="store_true", help="the view alone, without the status bar")
     p.add_argument("--gamma", type=number(float, 0.2, 5), default=1.4, metavar="G",
                    help="brightness, as a player would set it (default %(default)s; 1 is the game's own)")
     p.add_argument("--skill", type=number(int, 1, 5), default=1, metavar="N", help="1 easy .. 5 (default %(default)s)")
@@ -132,7 +133,7 @@ class Doom:
         game.set_sectors_info_enabled(True)
         game.set_window_visible(False)
         game.set_sound_enabled(False)
-        game.set_render_hud(False)
+        game.set_render_hud(not args.no_hud)
         game.set_render_crosshair(False)
         game.set_render_messages(False)
         game.set_render_corpses(True)
