@@ -30,7 +30,7 @@ run sgaps-import --force --exclude "$held_out" -o "$train" "$data"
 run sgaps-import --force --select "$held_out" -o "$test" "$data"
 
 say "Clean: drop bad frames, thin out standing still, balance the game states"
-run sgaps-clean --force "$train" -o "$out/clean.h5" --report "$out/clean.tsv"
+run sgaps-clean -v --force "$train" -o "$out/clean.h5" --report "$out/clean.tsv"
 
 say "Train spt-fast for $minutes minutes"
 rm -rf "$out/run"
