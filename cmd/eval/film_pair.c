@@ -126,6 +126,24 @@ static int numbered_rows(struct recording *rec, size_t session, size_t T, struct
     return r;
 }
 
+/* Where one side has no numbers, frames meet in their order. */
+static int match_order(struct pairing *p, const struct film *a, const struct film *b, struct err *e)
+{
+    const struct session_info *x = recording_session(a->rec, p->session_a),
+                              *y = recording_session(b->rec, p->session_b);
+    size_t n = x->T < y->T ? x->T : y->T;
+    int64_t *id = NULL;
+    int r = x->has_frame_id ? frame_ids(a->rec, p->session_a, n, &id, e)
+                            : frame_ids(b->rec, p->session_b, n, &id, e);
+    if (!r)
+        r = mem_alloc(&p->pairs, n, sizeof *p->pairs, "pairs of frames", e);
+    for (size_t i = 0; i < n && !r; i++)
+        p->pairs[p->n++] = (struct pair){i, i, id[i]};
+    p->unmatched = x->T - p->n;
+    free(id);
+    return r;
+}
+
 static int match_ids(struct pairing *p, const struct film *a, const struct film *b, struct err *e)
 {
     size_t na = recording_session(a->rec, p->session_a)->T, nb = recording_session(b->rec, p->session_b)->T;
@@ -172,7 +190,10 @@ int pairing_make(struct pairing *p, const struct film *a, const struct film *b, 
         p->session_b = (size_t)at;
         if (!*found)
             p->unmatched = s->T;
-        return *found ? match_ids(p, a, b, e) : 0;
+        if (!*found)
+            return 0;
+        int ids = s->has_frame_id && recording_session(b->rec, p->session_b)->has_frame_id;
+        return ids ? match_ids(p, a, b, e) : match_order(p, a, b, e);
     }
     p->n = s->T;
     return frame_ids(leader->rec, i, s->T, &p->frame_id, e);

@@ -251,7 +251,7 @@ static int check_columns(const struct session *s, struct session_info *info, int
         break;
     case 6:
         if (!samples && !have(s, FRAMES) && !have(s, RECONSTRUCTION))
-            return err_set(e, ERR_DATA, "has neither samples nor frames");
+            return err_set(e, ERR_DATA, "samples, frames: neither is there");
         break;
     case 7:
         if (!info->W || !info->H || info->W > SIDE_LIMIT || info->H > SIDE_LIMIT)
@@ -330,6 +330,7 @@ static int count_rows(struct session *s, struct err *e)
         info->state_names = (const char *const *)s->state_names;
     }
     info->has_frames = info->K > 0;
+    info->has_frame_id = have(s, FRAME_ID);
     info->has_recv_time = have(s, RECV_TIME);
     info->has_set = have(s, SAMPLE_SET);
     info->has_reconstruction = have(s, RECONSTRUCTION);

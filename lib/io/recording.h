@@ -26,6 +26,7 @@ struct session_info {
     size_t K;   /* full frames */
     size_t M;   /* samples of all rows, 0: none */
     int has_samples, has_frames, has_recv_time, has_set, has_reconstruction, has_importance;
+    int has_frame_id;               /* else frame_id counts from 0; a writer has it always */
     int reconstruction_f32;         /* else u8 */
     uint32_t map_w, map_h;          /* of importance */
     int older;                      /* came from a per-frame file */

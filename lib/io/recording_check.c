@@ -98,14 +98,18 @@ static void check_samples(struct check *c, size_t t, struct samples *samples)
     }
     if (samples->fault == SAMPLES_SOUND)
         return;
-    long before = c->faults;
-    for (size_t i = 0; i < samples->n; i++)
-        if (!(samples->uv[2 * i] >= 0 && samples->uv[2 * i] <= 1 && samples->uv[2 * i + 1] >= 0 &&
-              samples->uv[2 * i + 1] <= 1))
-            fault(c, "samples: row %zu, sample %zu: u=%.7g v=%.7g lie outside [0,1]", t, i,
-                  (double)samples->uv[2 * i], (double)samples->uv[2 * i + 1]);
-    if (c->faults == before && recording_samples(c->r, c->session, t, 1, samples, &e))
-        tell(c, e.text);
+    uint64_t first = 0;
+    if (c->s->older || column_read(&c->s->column[OFFSET], t, 1, &first, &e)) {
+        if (recording_samples(c->r, c->session, t, 1, samples, &e)) /* tells the row's first */
+            tell(c, e.text);
+        return;
+    }
+    char number[24];
+    for (size_t i = 0; i < 2 * samples->n; i++)
+        if (!(samples->uv[i] >= 0 && samples->uv[i] <= 1))
+            fault(c, "samples/uv[%llu]: %c=%s is outside [0,1] (row %zu)",
+                  (unsigned long long)(first + i / 2), i % 2 ? 'v' : 'u',
+                  recording_number(samples->uv[i], number), t);
 }
 
 static void check_pictures(struct check *c, size_t t, float *row, uint8_t *image)

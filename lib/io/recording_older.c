@@ -224,7 +224,7 @@ int older_open(struct recording *r, struct err *e)
             bad = recording_add(r, names[i], key, "", &s, e);
             bad = bad ? bad : mem_alloc(&s->older, 1, sizeof *s->older, "a session", e);
             if (!bad) {
-                s->info.older = 1;
+                s->info.older = s->info.has_frame_id = 1;
                 bad = look_at_frames(r, s, frames, e);
             }
             H5Gclose(frames);
@@ -341,13 +341,14 @@ size_t older_count(const struct session *s, size_t t)
 
 static int check_pixel(const struct recording *r, const float *p, size_t i, struct err *e)
 {
+    char x[24];
     for (int c = 0; c < 2; c++)
         if (!(p[c] >= 0 && p[c] <= 1))
-            return err_set(e, ERR_DATA, "pixels[%zu]: %c=%.7g is outside [0,1]%s", i, c ? 'v' : 'u',
-                           (double)p[c], recording_hint(r));
+            return err_set(e, ERR_DATA, "pixels[%zu]: %c=%s is outside [0,1]%s", i, c ? 'v' : 'u',
+                           recording_number(p[c], x), recording_hint(r));
     if (!(p[2] >= 0 && p[2] <= 255))
-        return err_set(e, ERR_DATA, "pixels[%zu]: value=%.7g is outside [0,255]%s", i, (double)p[2],
-                       recording_hint(r));
+        return err_set(e, ERR_DATA, "pixels[%zu]: value=%s is outside [0,255]%s", i,
+                       recording_number(p[2], x), recording_hint(r));
     return 0;
 }
 

@@ -84,6 +84,8 @@ long long recording_image_row(const struct session *s, size_t t);
 
 /* The worse of a fault so far and what x, which belongs into 0..most, shows. */
 enum samples_fault samples_fault_of(enum samples_fault so_far, float x, float most);
+/* x with as many digits as tell it from its neighbours, into text, which is returned. */
+const char *recording_number(float x, char text[24]);
 /* What a fault that ends the reading is followed by: nothing while all of them are listed. */
 const char *recording_hint(const struct recording *r);
 

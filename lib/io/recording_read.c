@@ -1,5 +1,6 @@
 /* Rows of a recording. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +140,16 @@ enum samples_fault samples_fault_of(enum samples_fault so_far, float x, float mo
     return so_far == SAMPLES_SOUND && (x < 0 || x > most) ? SAMPLES_OUT_OF_RANGE : so_far;
 }
 
+const char *recording_number(float x, char text[24])
+{
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, 24, "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x)
+            break;
+    }
+    return text;
+}
+
 const char *recording_hint(const struct recording *r)
 {
     return r->any ? "" : " (sgaps-info --check lists all)";
@@ -148,12 +159,13 @@ const char *recording_hint(const struct recording *r)
 static int check_samples(const struct recording *r, struct samples *s, size_t offset, int check,
                          struct err *e)
 {
+    char u[24];
     for (size_t i = 0; i < 2 * s->n; i++) {
         if (s->uv[i] >= 0 && s->uv[i] <= 1)
             continue;
         if (check)
-            return err_set(e, ERR_DATA, "samples/uv[%zu]: %c=%.7g is outside [0,1]%s", offset + i / 2,
-                           i % 2 ? 'v' : 'u', (double)s->uv[i], recording_hint(r));
+            return err_set(e, ERR_DATA, "samples/uv[%zu]: %c=%s is outside [0,1]%s", offset + i / 2,
+                           i % 2 ? 'v' : 'u', recording_number(s->uv[i], u), recording_hint(r));
         s->fault = samples_fault_of(s->fault, s->uv[i], 1);
     }
     return 0;

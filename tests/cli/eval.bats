@@ -87,6 +87,17 @@ fails() {
     fails 65 "no frame"
 }
 
+@test "frames without numbers match by order" {
+    /usr/bin/python3 -c "
+import h5py
+f = h5py.File('late.h5'), h5py.File('no-id.h5', 'w')
+f[0].copy('sessions', f[1])
+f[1].attrs.update(f[0].attrs)
+f[1]['sessions/one'].pop('frame_id')"
+    sgaps-eval -q late.h5 no-id.h5 --json | jq -e '.frames == 12 and .identical == 12'
+    sgaps-eval -q --per-frame no-id.h5 late.h5 --tsv | cut -f 4 | sed -n 2p | grep -qx 4
+}
+
 @test "films match by order, from files and from standard input" {
     for film in one.y4m one.pgm; do
         sgaps-eval -q one.h5 $film --json | jq -e '.frames == 12 and .identical == 12'

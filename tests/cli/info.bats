@@ -95,7 +95,7 @@ fails() {
     [ "${#lines[@]}" -eq 3 ]
     run -1 --separate-stderr sgaps-info --check faults.h5
     [ -z "$stderr" ]
-    [[ $output == *"sample 2: u=1.7"* && $output == *"v=nan"* && $output == *"state[2,1]: is inf"* ]]
+    [[ $output == *"/sessions/a/samples/uv[7]: u=1.7 is outside [0,1] (row 1)"* && $output == *"uv[8]: v=nan"* && $output == *"state[2,1]: is inf"* ]]
     [[ $output == *"timestamp[3]: is -5 after"* && $output == *"state_len[4]: is 9"* ]]
     [ "${#lines[@]}" -eq 5 ]
     run -1 sgaps-info --check short.h5
@@ -176,7 +176,7 @@ fails() {
     run --separate-stderr sgaps-info no-value.h5
     fails 65 "samples: lacks value"
     run --separate-stderr sgaps-info nothing.h5
-    fails 65 "neither samples nor frames"
+    fails 65 "sessions/a/samples, frames: neither is there"
     run --separate-stderr sgaps-info compound.h5
     fails 65 "timestamp: holds no numbers"
     run --separate-stderr sgaps-info rows-backwards.h5
