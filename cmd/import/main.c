@@ -32,7 +32,7 @@ static const struct tool tool = {
     .synopsis = "[-o OUT] [--session ID] [--fps N] [--size WxH] [--state FILE.csv] [--key KEY] [--stride N] "
                 "[--select ID,... | --exclude ID,...] INPUT...",
     .options = options,
-    .common = COMMON_FORCE | COMMON_HISTORY,
+    .common = COMMON_THREADS | COMMON_FORCE | COMMON_HISTORY,
     .epilogue = "Inputs: Y4M, PGM (P5), PNG (several files or a pattern such as frames/%04d.png make one "
                 "film), NDJSON "
                 "messages, recordings of any age; known by their first bytes.",

@@ -23,7 +23,7 @@ static const struct tool tool = {
     .purpose = "show what is in a recording or a checkpoint",
     .synopsis = "[--json] [--check] [--history] FILE...",
     .options = options,
-    .common = COMMON_JSON,
+    .common = COMMON_THREADS | COMMON_JSON,
     .epilogue = "A directory means every *.h5 below it; - is standard input.",
 };
 

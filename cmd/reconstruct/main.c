@@ -174,7 +174,7 @@ static int run_inputs(const struct parsed *p, struct input *inputs, struct batch
         code = input_run(&inputs[i], b, e);
     progress_end(&b->progress);
     if (!code && !b->done)
-        code = err_set(e, ERR_DATA, "%s: %s", p->files[0],
+        code = err_set(e, ERR_DATA, "%s: %s", strcmp(p->files[0], "-") ? p->files[0] : "standard input",
                        b->selections.n == p->file_count ? "is a selection without its recording: name both"
                                                         : "no frame with samples");
     if (!code && b->left_out)

@@ -20,8 +20,9 @@ static const struct option_row rows[] = {
     {OPTION_TEXT, 'o', "output", &options.output, "FILE", "the sparse recording; default -, standard output",
      0, 0},
     {OPTION_INTEGER, 'n', "samples", &options.n, "N", "samples of each frame (needed)", 1, 1e8},
-    {OPTION_CHOICE, 0, "pattern", &options.pattern, "grid|random|bluenoise|importance_only|hybrid|adaptive",
-     "where they lie; default bluenoise", 0, 0},
+    {OPTION_CHOICE, 0, "pattern", &options.pattern,
+     "grid|random|bluenoise|importance|importance_only|hybrid|adaptive", "where they lie; default bluenoise",
+     0, 0},
     {OPTION_HEADING, 0, NULL, NULL, NULL, "Closed loop: where to look depends on what was seen", 0, 0},
     {OPTION_TEXT, 'm', "model", &options.model, "CKPT", "the checkpoint that rebuilds the frames", 0, 0},
     {OPTION_CHOICE, 0, "importance", &options.importance, "entropy|variance|error|residual|none",
@@ -60,7 +61,8 @@ static int configure(struct config *c, struct err *e)
     if (r || (r = config_check(c, e)))
         return r;
     if (options.pattern)
-        snprintf(c->sampling.strategy, sizeof c->sampling.strategy, "%s", options.pattern);
+        snprintf(c->sampling.strategy, sizeof c->sampling.strategy, "%s",
+                 pattern_name((enum pattern)pattern_by_name(options.pattern)));
     if (options.importance)
         snprintf(c->sampling.importance, sizeof c->sampling.importance, "%s", options.importance);
     if (options.schedule)

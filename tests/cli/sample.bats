@@ -130,7 +130,7 @@ print(' '.join(str(x) for x in h5py.File('$1')['sessions/$2/samples/set'][:]))"
 }
 
 @test "closed loop: every pattern keeps N different pixels, frames of one set share them" {
-    for pattern in bluenoise importance_only hybrid adaptive; do
+    for pattern in bluenoise importance importance_only hybrid adaptive; do
         sgaps-sample -n 60 --pattern $pattern -m "$model" one.h5 -o loop.h5
         /usr/bin/python3 - <<'PY'
 import h5py, numpy as np
