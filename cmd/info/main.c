@@ -168,20 +168,23 @@ int main(int argc, char **argv)
     struct err e;
     struct json j;
     tool_parse(&tool, &p, argc, argv, 1);
-    int json = p.common.json, worst = parsed_expand_directories(&p, &e) ? tool_fail(&e) : 0;
-    if (json && !worst) {
-        json_begin(&j, stdout, 2);
-        if (p.file_count > 1)
-            json_array(&j);
+    if (parsed_expand_directories(&p, &e)) {
+        tool_fail(&e);
+        parsed_release(&p);
+        return tool_finish(e.code);
     }
-    for (size_t i = 0; i < p.file_count && (!worst || worst == ERR_NO); i++) {
+    int json = p.common.json, worst = 0;
+    json_begin(&j, stdout, 2);
+    if (json && p.file_count > 1)
+        json_array(&j);
+    for (size_t i = 0; i < p.file_count; i++) { /* a file that cannot be read does not hide the others */
         int r = spool_needed(p.files[i]) ? show_stream(p.files[i], i == 0, json ? &j : NULL, &e)
                                          : show(p.files[i], NULL, i == 0, json ? &j : NULL, &e);
         if (r && r != ERR_NO)
             tool_fail(&e);
-        worst = r ? r : worst;
+        worst = !worst || worst == ERR_NO ? (r ? r : worst) : worst;
     }
-    if (json && (!worst || worst == ERR_NO))
+    if (json && (p.file_count > 1 || !worst || worst == ERR_NO))
         json_end(&j);
     parsed_release(&p);
     return tool_finish(worst);

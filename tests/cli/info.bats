@@ -85,6 +85,11 @@ fails() {
     sgaps-info --json sound.h5 some.h5 | jq -e 'length == 2 and .[1].file == "some.h5"'
     mkdir -p many && cp sound.h5 many/b.h5 && cp some.h5 many/a.h5
     sgaps-info --json many | jq -e '[.[].file] == ["many/a.h5","many/b.h5"]'
+    run -66 --separate-stderr sgaps-info --json sound.h5 missing.h5 text.h5 some.h5
+    [[ ${#stderr_lines[@]} -eq 2 && $stderr == *missing.h5*text.h5* ]]
+    jq -e '[.[].file] == ["sound.h5","some.h5"]' <<<"$output"
+    run -65 --separate-stderr sgaps-info --json text.h5
+    [ -z "$output" ]
     sgaps-info <sound.h5 | grep -q "^standard input: recording"
     cat sound.h5 | sgaps-info --json - | jq -e '.file == "standard input" and .frames == 6'
     sgaps-info --check <(cat sound.h5)
