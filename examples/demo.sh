@@ -16,9 +16,9 @@ start=$(date +%s)
 
 say() { printf '\n== %s\n' "$*"; }
 run() {
-    printf '$'
-    printf ' %s' "$@"
-    printf '\n'
+    printf '$' >&2
+    printf ' %s' "$@" >&2
+    printf '\n' >&2
     "$@"
 }
 
@@ -41,9 +41,12 @@ run sgaps-sample --force --pattern bluenoise -n 125 -o "$out/sparse.h5" "$test"
 run sgaps-reconstruct --force -m "$out/run/best.h5" --importance -o "$out/rebuilt.h5" "$out/sparse.h5"
 
 say "Against the baselines, at 0.5 %, 1 % and 2 % of the pixels"
-run sgaps-eval -m "$out/run/best.h5" --method linear --method natural --method nearest --method thumbnail \
-    -n 63,125,251 --pictures "$out/pictures" "$test" >"$out/table.txt"
+run sgaps-eval -q -m "$out/run/best.h5" --method linear --method natural --method nearest --method thumbnail \
+    -n 63,125,251 "$test" >"$out/table.txt"
 cat "$out/table.txt"
+
+say "To look at"
+run sgaps-eval -q -m "$out/run/best.h5" --method linear -n 125 --pictures "$out/pictures" "$test" >/dev/null
 
 say "Done in $(($(date +%s) - start)) s"
 echo "table:       $out/table.txt"
