@@ -151,4 +151,20 @@ ALWAYS_INLINE void v_store_interleaved(float *p, vw a, vw b)
 #endif
 }
 
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* to[k*ldt + i] = from[i*ldf + k] for i, k in 0..3 */
+ALWAYS_INLINE void transpose_4x4(const float *from, size_t ldf, float *to, size_t ldt)
+{
+    const v4 a = *(const v4_unaligned *)from, b = *(const v4_unaligned *)(from + ldf),
+             c = *(const v4_unaligned *)(from + 2 * ldf), d = *(const v4_unaligned *)(from + 3 * ldf);
+    const v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+             ef = __builtin_shufflevector(a, b, 2, 6, 3, 7), gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(v4_unaligned *)to = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(v4_unaligned *)(to + ldt) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(v4_unaligned *)(to + 2 * ldt) = __builtin_shufflevector(ef, gh, 0, 1, 4, 5);
+    *(v4_unaligned *)(to + 3 * ldt) = __builtin_shufflevector(ef, gh, 2, 3, 6, 7);
+}
+
 #endif
