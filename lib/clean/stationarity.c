@@ -67,17 +67,18 @@ int clean_standardise(struct clean *c, struct err *e)
     return r;
 }
 
-/* Between rows t-1 and t; NAN when no column is valid in both. Raw: every column in its own unit, a frame. */
+/* Between rows t-1 and t; NAN when no column is valid in both. Raw: every column in its own unit, a frame. Where no column
+ * of the data set ever changes, nothing moves. */
 static double step_velocity(const struct clean *c, const struct clean_session *s, size_t t, int raw)
 {
     const float *a = s->state + (t - 1) * s->S, *b = a + s->S;
     double sum = 0;
     size_t valid = 0;
     for (size_t j = 0; j < s->S; j++) {
-        if (isnan(a[j]) || isnan(b[j]) || (!raw && !(c->deviation[j] > 0)))
+        if (isnan(a[j]) || isnan(b[j]) || (!raw && c->columns && !(c->deviation[j] > 0)))
             continue;
         double d = (double)b[j] - (double)a[j];
-        if (!raw)
+        if (!raw && c->columns)
             d /= c->deviation[j];
         sum += d * d;
         valid++;

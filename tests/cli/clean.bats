@@ -237,6 +237,17 @@ PY
     sgaps-info --json sel.h5 | jq -e '.type == "selection" and .clean.counts.frames == 844 and .clean.parameters.clusters == 20'
 }
 
+@test "a game in which nothing ever changes stands still" {
+    cp rec.h5 still.h5
+    /usr/bin/python3 -c "
+import h5py
+with h5py.File('still.h5', 'r+') as f:
+    for s in f['sessions'].values():
+        s['state'][:] = [1, -999, 0, 3]"
+    sgaps-clean -q --json still.h5 | jq -e '.kept == 10 and .stationary == 290 and .velocity_threshold == 0.01'
+    sgaps-clean -q --json --raw-velocity still.h5 | jq -e '.kept == 10'
+}
+
 @test "too few frames for the clusters is said, once" {
     run --separate-stderr sgaps-clean short.h5 -o s.h5
     [ "$status" -eq 0 ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ $stderr == *"fewer frames than clusters"* ]]
