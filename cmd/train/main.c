@@ -200,6 +200,8 @@ static int train(const struct train_options *o, const struct parsed *p, struct e
 /* The run's directory must be free, or be asked for. */
 static int check_directory(const struct parsed *p, const char *last, struct err *e)
 {
+    if (!options.directory)
+        return err_set(e, ERR_USAGE, "-o DIR is missing: where the checkpoints go");
     if (!p->file_count)
         return err_set(e, ERR_USAGE, "no recording to train on: name one or more files (--help)");
     if (options.resume && options.init)
@@ -217,12 +219,8 @@ int main(int argc, char **argv)
     struct progress progress;
     struct err e = {0};
     tool_parse(&tool, &p, argc, argv, 1);
-    if (!options.directory) {
-        err_set(&e, ERR_USAGE, "-o DIR is missing: where the checkpoints go");
-        return tool_fail(&e);
-    }
     char *last = NULL;
-    if (asprintf(&last, "%s/last.h5", options.directory) < 0)
+    if (asprintf(&last, "%s/last.h5", options.directory ? options.directory : "") < 0)
         return ERR_INTERNAL;
     config_init(&config);
     const char *checkpoint = options.resume ? last : options.init;
