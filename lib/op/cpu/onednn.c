@@ -91,21 +91,25 @@ void onednn_close(struct onednn *d)
 }
 
 /* oneDNN takes its number of threads from OpenMP's setting of the calling thread. */
-static void use_threads(const struct onednn *d)
+static void use_threads(int threads)
 {
-    if (omp_get_max_threads() != d->threads)
-        omp_set_num_threads(d->threads);
+    if (omp_get_max_threads() != threads)
+        omp_set_num_threads(threads);
 }
 
 int onednn_multiply(struct onednn *d, const struct onednn_product *p, struct err *e)
 {
     if (!p->M || !p->N || !p->K)
         return 0;
-    use_threads(d);
-    return failed(dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', (dnnl_dim_t)p->M,
-                             (dnnl_dim_t)p->N, (dnnl_dim_t)p->K, 1, p->a, (dnnl_dim_t)p->lda, p->b,
-                             (dnnl_dim_t)p->ldb, (float)!!p->accumulate, p->c, (dnnl_dim_t)p->ldc),
-                  "sgemm", e);
+    /* A product of a few microseconds is done before a second thread is awake. */
+    int small = (double)p->M * (double)p->N * (double)p->K < 1e6;
+    use_threads(small ? 1 : d->threads);
+    int code = failed(dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', (dnnl_dim_t)p->M,
+                                 (dnnl_dim_t)p->N, (dnnl_dim_t)p->K, 1, p->a, (dnnl_dim_t)p->lda, p->b,
+                                 (dnnl_dim_t)p->ldb, (float)!!p->accumulate, p->c, (dnnl_dim_t)p->ldc),
+                      "sgemm", e);
+    use_threads(d->threads);
+    return code;
 }
 
 static dnnl_status_t describe(dnnl_memory_desc_t *m, size_t a, size_t b, size_t c, size_t d,
@@ -236,7 +240,7 @@ int onednn_convolve(struct onednn *d, const struct onednn_conv *p, struct err *e
         [ONEDNN_BACKWARD_WEIGHT] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
     };
     struct convolution *c;
-    use_threads(d);
+    use_threads(d->threads);
     int code = convolution_find(d, p, &c, e);
     if (code)
         return code;
