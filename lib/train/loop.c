@@ -200,15 +200,16 @@ static int step(struct trainer *t, const struct example_batch *b, double began, 
     return code;
 }
 
-/* Asked for by number of steps, else each epoch and each tenth of the run; --overfit has epochs of a step or two. */
-static int milestone_due(const struct trainer *t, double before, double now)
+/* Asked for by number of steps, else each epoch, and never later than a tenth of the run after the last; --overfit has
+ * epochs of a step or two. */
+static int milestone_due(const struct trainer *t, double done)
 {
     int64_t every = t->config.training.validate_every;
     if (every > 0)
         return t->state.step % every == 0;
-    if (!t->options.overfit && t->state.step % (int64_t)example_steps(&t->plan) == 0)
-        return t->validation.count || t->state.step >= t->schedule.steps;
-    return floor(10 * now) > floor(10 * before);
+    if (!t->options.overfit && t->validation.count && t->state.step % (int64_t)example_steps(&t->plan) == 0)
+        return 1;
+    return done - t->milestone_at >= 0.1 - 1e-9;
 }
 
 /* --- the run --- */
@@ -218,9 +219,10 @@ static int loop(struct trainer *t, struct loader *loader, struct train_result *r
     int code = 0;
     int64_t written = -1;
     double done = schedule_progress(&t->schedule, t->state.step, trainer_elapsed(t));
+    t->milestone_at = done;
     while (!code && done < 1 && !(t->options.stop && *t->options.stop)) {
         const struct example_batch *b;
-        double began = clock_seconds(), before = done;
+        double began = clock_seconds();
         code = loader_next(loader, &b, e);
         if (!code)
             code = step(t, b, began, e);
@@ -231,7 +233,8 @@ static int loop(struct trainer *t, struct loader *loader, struct train_result *r
                      (double)m.activations / 1e6);
         }
         done = schedule_progress(&t->schedule, t->state.step, trainer_elapsed(t));
-        if (!code && milestone_due(t, before, done)) {
+        if (!code && milestone_due(t, done)) {
+            t->milestone_at = done;
             code = milestone(t, e);
             written = t->state.step;
         } else if (!code && clock_seconds() - t->last_written > write_every) {

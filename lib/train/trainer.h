@@ -38,6 +38,7 @@ struct trainer {
     double rate;           /* images a second, smoothed */
     double last_written;   /* clock of the last last.h5, at first of the start */
     int wrote_last;
+    double milestone_at;          /* progress at the last validation */
     double loss_last, psnr, ssim; /* NAN: none yet */
 };
 
