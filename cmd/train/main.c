@@ -75,8 +75,11 @@ static int apply_settings(struct config *c, const struct parsed *p, struct err *
     return r ? r : config_check(c, e);
 }
 
-/* --init and --resume bring the model (and --resume the rest): what is set on top must not contradict it. */
-static int configure(struct config *c, const struct parsed *p, const char *checkpoint, struct err *e)
+/* --init and --resume bring the model (and --resume the rest): what is set on top must not contradict it. Of the
+ * resolution that is known only beside the recordings, which may be smaller: made_at goes to the trainer. A preset's is
+ * nobody's wish. */
+static int configure(struct config *c, const struct parsed *p, const char *checkpoint, uint32_t made_at[2],
+                     struct err *e)
 {
     struct checkpoint from;
     if (!checkpoint)
@@ -94,7 +97,13 @@ static int configure(struct config *c, const struct parsed *p, const char *check
     const struct model_config model = c->model;
     if (!r)
         r = apply_settings(c, p, e);
-    const char *key = r ? NULL : config_model_difference(&model, &c->model);
+    struct model_config asked = c->model;
+    memcpy(asked.resolution, model.resolution, sizeof asked.resolution);
+    if (config_given(c, "model.resolution"))
+        memcpy(made_at, model.resolution, sizeof model.resolution);
+    else
+        c->model = asked;
+    const char *key = r ? NULL : config_model_difference(&model, &asked);
     if (key)
         r = err_set(e, ERR_CONFIG, "%s is not what %s was made with: a checkpoint brings its own model", key,
                     checkpoint);
@@ -223,12 +232,13 @@ int main(int argc, char **argv)
     if (asprintf(&last, "%s/last.h5", options.directory ? options.directory : "") < 0)
         return ERR_INTERNAL;
     config_init(&config);
+    uint32_t made_at[2] = {0};
     const char *checkpoint = options.resume ? last : options.init;
     int r = check_directory(&p, last, &e);
     if (!r)
         r = parsed_expand_directories(&p, &e);
     if (!r)
-        r = configure(&config, &p, checkpoint, &e);
+        r = configure(&config, &p, checkpoint, made_at, &e);
     if (!r) {
         char *history = tool_history(&tool, &p, NULL);
         struct train_options o = {
@@ -240,6 +250,7 @@ int main(int argc, char **argv)
             .directory = options.directory,
             .checkpoint = checkpoint,
             .resume = options.resume,
+            .made_at = {made_at[0], made_at[1]},
             .overfit = options.overfit,
             .device = p.common.device,
             .threads = (int)p.common.threads,

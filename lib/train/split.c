@@ -80,6 +80,49 @@ static int by_session(struct split *s, struct dataset *d, const struct training_
     return code;
 }
 
+/* Are a and b one row, or does a come first? Both lists are in order of session and time. */
+static int compare(struct row a, struct row b)
+{
+    if (a.session != b.session)
+        return a.session < b.session ? -1 : 1;
+    return (a.t > b.t) - (a.t < b.t);
+}
+
+/* Of the rows for validation keeps those with a full frame, if there are any: a whole frame says more than samples. */
+static int prefer_frames(struct split *s, struct dataset *d, int need, struct err *e)
+{
+    struct rows framed = {0};
+    size_t sessions = 0, kept = 0;
+    int code = take_all(d, need | NEED_FRAME, &framed, &sessions, e);
+    for (size_t i = 0, k = 0; i < s->validation.n && !code; i++) {
+        while (k < framed.n && compare(framed.items[k], s->validation.items[i]) < 0)
+            k++;
+        if (k < framed.n && !compare(framed.items[k], s->validation.items[i]))
+            framed.items[kept++] = framed.items[k];
+    }
+    if (!code && kept) {
+        struct rows all = s->validation;
+        s->validation = framed;
+        s->validation.n = kept;
+        s->validation_frames = 1;
+        framed = all;
+    }
+    rows_release(&framed);
+    return code;
+}
+
+static int from_own_files(struct split *s, struct dataset *held_out, int need, struct err *e)
+{
+    int code = take_all(held_out, need, &s->validation, &s->validation_sessions, e);
+    if (!code && !s->validation.n && need == NEED_SAMPLES) {
+        code = take_all(held_out, NEED_FRAME, &s->validation, &s->validation_sessions, e);
+        s->validation_random = 1;
+    }
+    if (!code && !s->validation.n)
+        code = err_set(e, ERR_DATA, "%s: no usable frames for validation", dataset_path(held_out, 0));
+    return code ? code : prefer_frames(s, held_out, s->validation_random ? NEED_FRAME : need, e);
+}
+
 int split_make(struct split *s, struct dataset *d, struct dataset *held_out, int need,
                const struct training_config *t, struct err *e)
 {
@@ -92,13 +135,10 @@ int split_make(struct split *s, struct dataset *d, struct dataset *held_out, int
                                                                 : "samples");
     if (code)
         return code;
-    if (held_out) {
-        code = take_all(held_out, need, &s->validation, &s->validation_sessions, e);
-        if (!code && !s->validation.n)
-            code = err_set(e, ERR_DATA, "%s: no usable frames for validation", dataset_path(held_out, 0));
-        return code;
-    }
+    if (held_out)
+        return from_own_files(s, held_out, need, e);
     if (!strcmp(t->validation, "none"))
         return 0;
-    return s->train_sessions == 1 ? by_time(s, t->validation_share, e) : by_session(s, d, t, e);
+    code = s->train_sessions == 1 ? by_time(s, t->validation_share, e) : by_session(s, d, t, e);
+    return code ? code : prefer_frames(s, d, need, e);
 }

@@ -36,6 +36,7 @@ struct train_options {
     const char *directory;
     const char *checkpoint; /* of --init or --resume, or NULL */
     int resume;             /* continue it; else only its weights are taken */
+    uint32_t made_at[2];    /* its model.resolution, where config has one given on top; 0: not so */
     int64_t overfit;        /* N: learn N frames by heart, without dropout; 0: no */
     const char *device;     /* NULL or "auto": cpu */
     int threads;            /* 0: all cores */

@@ -37,16 +37,23 @@ static void shrink_to(uint32_t size[2], const struct dataset *d)
 }
 
 /* Frames are averaged down, never blown up: where the recordings are smaller than model.resolution, they decide. */
-static void settle_size(struct trainer *t)
+static int settle_size(struct trainer *t, struct err *e)
 {
+    const uint32_t *made = t->options.made_at;
     uint32_t *asked = t->config.model.resolution, size[2] = {asked[0], asked[1]};
     shrink_to(size, t->data);
     shrink_to(size, t->held_out);
     if (size[0] != asked[0] || size[1] != asked[1])
         log_note("the recordings are smaller than model.resolution [%u,%u]: training at [%u,%u]", asked[0],
                  asked[1], size[0], size[1]);
+    if (made[0] && (made[0] != size[0] || made[1] != size[1]))
+        return err_set(e, ERR_CONFIG,
+                       "model.resolution [%u,%u] is not the [%u,%u] that %s was made with: a checkpoint "
+                       "brings its own model",
+                       size[0], size[1], made[0], made[1], t->options.checkpoint);
     asked[0] = size[0];
     asked[1] = size[1];
+    return 0;
 }
 
 /* Loss and sampling follow from what the recordings hold, unless they were asked for by name. */
@@ -87,11 +94,9 @@ static int open_data(struct trainer *t, struct err *e)
         code = dataset_open(&t->held_out, o->validation_files, o->validation_count, e);
     if (!code)
         code = settle_loss(t, &need, e);
-    if (!code) {
-        settle_size(t);
-        code = split_make(&t->split, t->data, t->held_out, need, &t->config.training, e);
-    }
-    return code;
+    if (!code)
+        code = settle_size(t, e);
+    return code ? code : split_make(&t->split, t->data, t->held_out, need, &t->config.training, e);
 }
 
 /* --overfit: N frames spread over the training rows, learned and validated with the same samples. */
@@ -204,13 +209,18 @@ static int open_validation(struct trainer *t, struct err *e)
     enum { BYTES = 64 << 20 };
     if (!rows->n)
         return 0;
-    struct example_plan one = t->plan;
+    struct example_plan like = t->plan, one;
+    if (!t->options.overfit) {
+        like.target |= t->split.validation_frames;
+        like.random |= t->split.validation_random;
+    }
+    one = like;
     one.batch_size = 1;
     size_t N = (size_t)(sqrt(one.share[0] * one.share[1]) * one.W * one.H) + 1,
            fit = BYTES / example_bytes(&one, N);
     size_t frames = fit < 1 ? 1 : fit > VALIDATION_FRAMES ? VALIDATION_FRAMES : fit;
-    return validation_make(&t->validation, &t->plan,
-                           t->held_out && !t->options.overfit ? t->held_out : t->data, rows, frames, e);
+    return validation_make(&t->validation, &like, t->held_out && !t->options.overfit ? t->held_out : t->data,
+                           rows, frames, e);
 }
 
 int trainer_open(struct trainer **out, const struct train_options *o, struct err *e)

@@ -173,6 +173,38 @@ f['sessions/golden/samples/uv'][5, 0] = float('$bad')"
     refused 66 "missing.yaml"
 }
 
+@test "--resume takes the settings of the first run again; a resolution that contradicts them is refused" {
+    local again=(-q -o out --set model=spt-tiny --set training.batch_size=1 --set training.validation=none)
+    train "${again[@]}" --set training.max_steps=1 "$golden/recording.h5"
+    [ "$status" -eq 0 ]
+    train "${again[@]}" --resume --set training.max_steps=2 "$golden/recording.h5"
+    [ "$status" -eq 0 ]
+    train "${again[@]}" --resume --set 'model.resolution=[64,64]' --set training.max_steps=3 "$golden/recording.h5"
+    [ "$status" -eq 0 ]
+    train "${again[@]}" --resume --set 'model.resolution=[8,8]' --set training.max_steps=4 "$golden/recording.h5"
+    [ "$status" -eq 78 ]
+    [[ "$stderr" == *"model.resolution [8,8] is not the [16,20] that out/last.h5"* ]]
+    [ "$("$SGAPS_BIN/sgaps-info" --json out/last.h5 | jq '.. | .step? // empty' | head -1)" -eq 3 ]
+}
+
+@test "validation is on whole frames where there are any, whatever the loss looks at" {
+    local sparse=(-q -o out --json "${TINY[@]}" --set training.max_steps=1 --set training.validation=sessions)
+    train "${sparse[@]}" --set training=phase1 "$golden/recording.h5"
+    [ "$status" -eq 0 ]
+    [ "$(jq '.ssim | type' <<<"$output")" = '"number"' ]
+    [ "$(/usr/bin/python3 -c "import h5py; print(h5py.File('out/best.h5').attrs['metric'])")" = psnr ]
+    cp "$golden/recording.h5" bare.h5
+    chmod +w bare.h5
+    /usr/bin/python3 -c "import h5py; f = h5py.File('bare.h5', 'r+'); del f['sessions/golden/frames']"
+    train "${sparse[@]}" --force --set training=phase2 bare.h5
+    [ "$(jq '.ssim | type' <<<"$output")" = '"null"' ]
+    [ "$(/usr/bin/python3 -c "import h5py; print(h5py.File('out/best.h5').attrs['metric'])")" = heldout_psnr ]
+    # Frames without samples validate a training on samples.
+    train "${sparse[@]}" --force --set training=phase2 --validation "$rec" bare.h5
+    [ "$status" -eq 0 ]
+    [ "$(jq '.ssim | type' <<<"$output")" = '"number"' ]
+}
+
 @test "bad checkpoints: missing, no checkpoint, wrong shapes, nothing to resume" {
     train -q -o out --init missing.h5 "$rec"
     refused 66 "missing.h5"
