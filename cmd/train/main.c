@@ -92,7 +92,7 @@ static int configure(struct config *c, const struct parsed *p, const char *check
     if (!r)
         r = config_model_from_json(&c->model, from.config, e);
     if (r)
-        r = err_set(e, ERR_DATA, "%s: config: %s", checkpoint, strdupa(e->text));
+        r = err_set(e, r == ERR_UNAVAILABLE ? r : ERR_DATA, "%s: config: %s", checkpoint, strdupa(e->text));
     checkpoint_release(&from);
     const struct model_config model = c->model;
     if (!r)

@@ -66,7 +66,9 @@ int recon_load(struct spt **m, const struct checkpoint *c, struct op_ctx *ctx, s
     int r = config_model_from_json(&config, c->config, e);
     if (r) {
         err_prefix(e, "%s: config: ", c->path);
-        return e ? e->code = ERR_DATA : ERR_DATA;
+        if (r != ERR_UNAVAILABLE) /* a sound file of a richer program */
+            r = ERR_DATA;
+        return e ? e->code = r : r;
     }
     r = spt_create(m, &config, ctx, e);
     if (r)

@@ -60,7 +60,7 @@ with h5py.File("none.h5", "r+") as f:
 with h5py.File("select.h5", "w") as f:
     f.attrs.update(format="sgaps-recording", format_version=np.int32(1))
     f["clean/one/keep"] = np.array([1, 0, 0, 1, 1, 0, 1], np.uint8)
-for name in "nan", "shape", "missing", "sum", "version", "config":
+for name in "nan", "shape", "missing", "sum", "version", "config", "head":
     shutil.copy(os.environ["CKPT"], f"model-{name}.h5")
     os.chmod(f"model-{name}.h5", 0o644)
     with h5py.File(f"model-{name}.h5", "r+") as f:
@@ -80,6 +80,10 @@ for name in "nan", "shape", "missing", "sum", "version", "config":
             f.attrs["format_version"] = np.int32(2)
         if name == "config":
             f.attrs["config"] = '{"model": {"embed_dim": 30}}'
+        if name == "head":
+            config = json.loads(f.attrs["config"])
+            config["model"]["error_head"] = True
+            f.attrs["config"] = json.dumps(config)
 PY
 }
 
@@ -388,6 +392,8 @@ assert list(h5py.File('chosen.h5')['sessions/one/frame_id']) == [0, 3, 4, 6]"
     fails 65 "version"
     recon model-config.h5
     [ "$status" -eq 65 ] || [ "$status" -eq 78 ]
+    recon model-head.h5
+    fails 69 "model-head.h5: .*error_head"
     nothing_left bad
 }
 
