@@ -72,8 +72,12 @@ static int validate(struct trainer *t, struct err *e)
         return code;
     t->psnr = r.psnr;
     t->ssim = r.ssim;
-    log_note("step %lld: validation %.2f dB, SSIM %.4f; linear %.2f dB, %.4f (%zu frames)",
-             (long long)t->state.step, r.psnr, r.ssim, v->linear_psnr, v->linear_ssim, v->rows.n);
+    if (v->plan.target)
+        log_note("step %lld: validation %.2f dB, SSIM %.4f; linear %.2f dB, %.4f (%zu frames)",
+                 (long long)t->state.step, r.psnr, r.ssim, v->linear_psnr, v->linear_ssim, v->rows.n);
+    else
+        log_note("step %lld: validation %.2f dB at withheld samples; linear %.2f dB (%zu frames)",
+                 (long long)t->state.step, r.psnr, v->linear_psnr, v->rows.n);
     const struct journal_value values[] = {
         {"Val/loss", r.loss},
         {"Val/PSNR", r.psnr},
