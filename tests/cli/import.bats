@@ -224,8 +224,12 @@ PY
     fails 64 "no-such"
     run --separate-stderr sgaps-import --state state.csv -o no.h5 session.ndjson
     fails 64 "state"
-    run --separate-stderr script -qec "sgaps-import game.y4m" /dev/null </dev/null
-    [ "$status" -eq 64 ]
+}
+
+@test "binary data is not written to a terminal" {
+    script -qec true /dev/null </dev/null >/dev/null 2>&1 || skip "no pseudo-terminal to be had"
+    run script -qec "sgaps-import game.y4m" /dev/null </dev/null
+    [ "$status" -eq 64 ] && [[ $output == *"terminal"* ]]
 }
 
 @test "bad films" {
