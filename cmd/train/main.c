@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "cli/option.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -75,10 +76,16 @@ static int apply_settings(struct config *c, const struct parsed *p, struct err *
     return r ? r : config_check(c, e);
 }
 
+/* What else the checkpoint of --init or --resume brings. */
+struct origin {
+    char *history;       /* goes on in the new checkpoints; free() it */
+    uint32_t made_at[2]; /* for train_options */
+};
+
 /* --init and --resume bring the model (and --resume the rest): what is set on top must not contradict it. Of the
  * resolution that is known only beside the recordings, which may be smaller: made_at goes to the trainer. A preset's is
  * nobody's wish. */
-static int configure(struct config *c, const struct parsed *p, const char *checkpoint, uint32_t made_at[2],
+static int configure(struct config *c, const struct parsed *p, const char *checkpoint, struct origin *origin,
                      struct err *e)
 {
     struct checkpoint from;
@@ -93,6 +100,8 @@ static int configure(struct config *c, const struct parsed *p, const char *check
         r = config_model_from_json(&c->model, from.config, e);
     if (r)
         r = err_set(e, r == ERR_UNAVAILABLE ? r : ERR_DATA, "%s: config: %s", checkpoint, strdupa(e->text));
+    else
+        r = mem_string(&origin->history, from.history, e);
     checkpoint_release(&from);
     const struct model_config model = c->model;
     if (!r)
@@ -100,7 +109,7 @@ static int configure(struct config *c, const struct parsed *p, const char *check
     struct model_config asked = c->model;
     memcpy(asked.resolution, model.resolution, sizeof asked.resolution);
     if (config_given(c, "model.resolution"))
-        memcpy(made_at, model.resolution, sizeof model.resolution);
+        memcpy(origin->made_at, model.resolution, sizeof model.resolution);
     else
         c->model = asked;
     const char *key = r ? NULL : config_model_difference(&model, &asked);
@@ -232,15 +241,15 @@ int main(int argc, char **argv)
     if (asprintf(&last, "%s/last.h5", options.directory ? options.directory : "") < 0)
         return ERR_INTERNAL;
     config_init(&config);
-    uint32_t made_at[2] = {0};
+    struct origin origin = {0};
     const char *checkpoint = options.resume ? last : options.init;
     int r = check_directory(&p, last, &e);
     if (!r)
         r = parsed_expand_directories(&p, &e);
     if (!r)
-        r = configure(&config, &p, checkpoint, made_at, &e);
+        r = configure(&config, &p, checkpoint, &origin, &e);
     if (!r) {
-        char *history = tool_history(&tool, &p, NULL);
+        char *history = tool_history(&tool, &p, origin.history);
         struct train_options o = {
             .config = &config,
             .files = p.files,
@@ -250,7 +259,7 @@ int main(int argc, char **argv)
             .directory = options.directory,
             .checkpoint = checkpoint,
             .resume = options.resume,
-            .made_at = {made_at[0], made_at[1]},
+            .made_at = {origin.made_at[0], origin.made_at[1]},
             .overfit = options.overfit,
             .device = p.common.device,
             .threads = (int)p.common.threads,
@@ -270,6 +279,7 @@ int main(int argc, char **argv)
     int code = r ? tool_fail(&e) : stop ? 128 + stop : 0;
     config_release(&config);
     parsed_release(&p);
+    free(origin.history);
     free(last);
     return tool_finish(code);
 }

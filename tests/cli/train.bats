@@ -184,6 +184,8 @@ f['sessions/golden/samples/uv'][5, 0] = float('$bad')"
     train "${again[@]}" --resume --set 'model.resolution=[8,8]' --set training.max_steps=4 "$golden/recording.h5"
     [ "$status" -eq 78 ]
     [[ "$stderr" == *"model.resolution [8,8] is not the [16,20] that out/last.h5"* ]]
+    # The history goes on: three runs.
+    [ "$(/usr/bin/python3 -c "import h5py; print(h5py.File('out/last.h5').attrs['history'].strip())" | wc -l)" -eq 3 ]
     [ "$("$SGAPS_BIN/sgaps-info" --json out/last.h5 | jq '.. | .step? // empty' | head -1)" -eq 3 ]
 }
 
