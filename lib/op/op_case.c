@@ -54,6 +54,8 @@ const struct op_case op_cases[] = {
     {&kind_conv3x3, OP_CASE_TEST, BIAS | RESIDUAL, {2, 5, 6, 16, 1}},
     {&kind_conv3x3, OP_CASE_TEST, 0, {1, 23, 37, 64, 64}},
     {&kind_conv3x3, OP_CASE_TEST, BIAS | RESIDUAL | RELU, {2, 29, 26, 32, 48}},
+    {&kind_conv3x3, OP_CASE_TEST, 0, {1, 79, 81, 64, 32}}, /* Winograd from 400 tiles of 4 x 4 on */
+    {&kind_conv3x3, OP_CASE_TEST, BIAS | RESIDUAL | RELU, {2, 82, 78, 32, 48}},
     {&kind_conv3x3, OP_CASE_TEST, BIAS, {3, 17, 19, 96, 32}},
     {&kind_conv3x3, OP_CASE_BENCH, 0, {1, 112, 112, 128, 128}},
     {&kind_conv3x3, OP_CASE_BENCH, BIAS, {1, 112, 112, 128, 1}},
