@@ -16,8 +16,8 @@ else ifdef SAN
 $(error SAN is 1 (address and undefined behaviour) or thread)
 endif
 
-need := hdf5 libfyaml libpng libcjson libcrypto zlib
-ifneq ($(filter-out help clean uninstall dist deps,$(or $(MAKECMDGOALS),all)),)
+need := hdf5 libfyaml libpng libcjson libcrypto zlib libwebsockets libsixel
+ifneq ($(filter-out help clean uninstall dist deps deps-build,$(or $(MAKECMDGOALS),all)),)
 pkg_cflags := $(shell pkg-config --cflags $(need) 2>/dev/null)
 pkg_libs   := $(shell pkg-config --libs $(need) 2>/dev/null)
 endif
@@ -25,7 +25,7 @@ endif
 base_cflags := -std=c11 -D_GNU_SOURCE -DSGAPS_VERSION='"$(VERSION)"' -Ilib -fopenmp -ffp-contract=off -fno-math-errno \
                $(WARN) $(san_flags)
 all_cflags := $(base_cflags) $(CPPFLAGS) $(CFLAGS) $(pkg_cflags)
-libs := $(pkg_libs) -ldnnl -lqhull_r -lm -ldl -lpthread
+libs := $(pkg_libs) -ldnnl -lqhull_r -lev -lm -ldl -lpthread
 
 flags_id := $(shell printf '%s' '$(CC) $(subst ','\'',$(all_cflags)) $(LDFLAGS)' | sha256sum | cut -c1-12)
 O := $(BUILD)/$(flags_id)
@@ -39,12 +39,14 @@ tools   := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/main.c)))))
 tool_bin := $(tools:%=$(bin)/sgaps-%)
 tool_obj := $(foreach t,$(tools),$(patsubst %.c,$(O)/%.o,$(wildcard cmd/$(t)/*.c)))
 
-.PHONY: all clean deps
+.PHONY: all clean deps deps-build
 all: $(tool_bin)
 
 # The set-up step: says what it installs, does nothing when nothing is missing.
 deps:
 	@sh mk/deps.sh
+deps-build:
+	@sh mk/deps.sh build
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)

@@ -1,21 +1,23 @@
 # make check: C test programs that print TAP (tests/{unit,op,golden}/*.c), shell and Python tests that print TAP
-# (tests/**/*.t) and bats files (tests/cli/*.bats), all run by prove, which closes with the counts.
-test_src := $(sort $(wildcard tests/unit/*.c tests/op/*.c tests/golden/*.c))
+# (tests/**/*.t) and bats files (tests/**/*.bats), all run by prove, which closes with the counts.
+test_src := $(sort $(wildcard tests/unit/*.c tests/op/*.c tests/golden/*.c tests/fuzz/*.c))
 test_bin := $(test_src:tests/%.c=$(O)/tests/%)
+# Programs that the tests of tests/live start; no tests themselves.
+peer_bin := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/live/*.c))
 test_support := $(patsubst %.c,$(O)/%.o,$(wildcard tests/support/*.c))
-scripts := $(sort $(wildcard tests/*/*.t) $(wildcard tests/cli/*.bats))
+scripts := $(sort $(wildcard tests/*/*.t) $(wildcard tests/*/*.bats))
 # One job for each core: a test that measures time lives in `make bench`.
 jobs ?= $(shell nproc)
 
 .PHONY: check check-programs bench
-check-programs: $(test_bin)
+check-programs: $(test_bin) $(peer_bin)
 
-$(test_bin): $(O)/tests/%: $(O)/tests/%.o $(test_support) $(archive)
+$(test_bin) $(peer_bin): $(O)/tests/%: $(O)/tests/%.o $(test_support) $(archive)
 	$(Q)$(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(libs)
 $(O)/tests/%.o: all_cflags += -Itests/support
 $(O)/tests/support/%.o: all_cflags += -Itests/support
 
--include $(test_bin:=.d) $(test_support:.o=.d)
+-include $(test_bin:=.d) $(peer_bin:=.d) $(test_support:.o=.d)
 
 # TESTS="tests/cli/info.bats ..." runs a few.
 check: deps

@@ -15,6 +15,18 @@ enum message_type {
     MESSAGE_OTHER
 };
 
+/* Which error of the live protocol a message that was refused is; message_fault_name gives its code. */
+enum message_fault {
+    MESSAGE_FAULT_NONE,
+    MESSAGE_INVALID_JSON,
+    MESSAGE_UNKNOWN_TYPE,
+    MESSAGE_INVALID_FRAME_DATA,
+    MESSAGE_INVALID_CHECKPOINT_KEY,
+    MESSAGE_STATE_TOO_LONG,
+    MESSAGE_UNKNOWN_SET
+};
+const char *message_fault_name(enum message_fault fault); /* "INVALID_JSON" ... */
+
 struct message {
     enum message_type type;
     /* session_start */
@@ -22,6 +34,8 @@ struct message {
     uint32_t width, height; /* resolution of the message */
     double value_range;     /* 255 or 1 */
     int debug;
+    int coordinates_array;       /* coordinate_format: 1 array, 0 objects, -1 not said */
+    char resume[65], token[513]; /* "" when not there */
     /* frame_data */
     int64_t frame_id, set_id; /* set_id -1: none */
     double timestamp;
@@ -32,6 +46,7 @@ struct message {
     float *state;
     uint8_t *image; /* full_frame_base64 decoded, row 0 = top, or NULL */
     uint32_t image_w, image_h;
+    enum message_fault fault; /* of the last parse that failed */
 };
 /* Parses one line of len bytes (no line end). value_range of the session scales values. max_samples and max_state
  * bound what is taken. ERR_DATA names the field and the first offending index. m is reused from line to line. */

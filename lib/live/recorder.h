@@ -1,0 +1,44 @@
+/* Recording in a thread of its own: everything that is accepted goes to the journal, and at a session's end a child
+ * process (sgaps-import) makes DIR/<key>/<UTC time>-<session id>.h5 of it. Every function copies what it is given into a
+ * bounded queue and returns at once; any thread may call. */
+#ifndef SGAPS_LIVE_RECORDER_H
+#define SGAPS_LIVE_RECORDER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "io/journal.h"
+
+struct recorder;
+
+struct recorder_options {
+    const char *dir; /* --record */
+    int strict; /* a full queue makes recorder_put return ERR_TEMPFAIL (the client is slowed); else a GAP */
+    size_t queue_bytes;   /* 0: 64 MiB */
+    size_t segment_bytes; /* 0: 64 MiB */
+    uint64_t floor_bytes; /* new sessions are refused when the file system has less free */
+    const char *import;   /* the sgaps-import to run; NULL: the one beside this program */
+    /* From the recorder thread: something the operator has to know (disk full, a conversion that failed, a gap). */
+    void (*event)(void *user, const char *text);
+    void *user;
+};
+
+struct recorder_stats {
+    uint64_t frames, gaps, bytes, conversions, conversions_failed, write_errors;
+    size_t queue_bytes;
+    double write_seconds; /* spent writing, for the cost per frame */
+    int stopped;          /* the disk is full: nothing is recorded for now */
+};
+
+/* Starts the thread and converts what an earlier process left in DIR/journal. */
+int recorder_open(struct recorder **r, const struct recorder_options *o, struct err *e);
+/* A number for the session; ERR_IO below the floor or while stopped. j: an OPEN record, its session is filled in. */
+int recorder_session(struct recorder *r, struct journal_record *j, struct err *e);
+/* FRAME, SET, RECONSTRUCTION, CLOSE (which starts the conversion). */
+int recorder_put(struct recorder *r, const struct journal_record *j, struct err *e);
+struct recorder_stats recorder_stats(struct recorder *r);
+/* Writes what is queued, waits for the conversions. */
+void recorder_close(struct recorder *r);
+
+#endif
