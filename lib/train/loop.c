@@ -78,7 +78,7 @@ static int validate(struct trainer *t, struct err *e)
     else
         log_note("step %lld: validation %.2f dB at withheld samples; linear %.2f dB (%zu frames)",
                  (long long)t->state.step, r.psnr, v->linear_psnr, v->rows.n);
-    const struct journal_value values[] = {
+    const struct metrics_value values[] = {
         {"Val/loss", r.loss},
         {"Val/PSNR", r.psnr},
         {"Val/SSIM", r.ssim},
@@ -86,7 +86,7 @@ static int validate(struct trainer *t, struct err *e)
         {"Val/linear_SSIM", v->linear_ssim},
     };
     code =
-        journal_write(&t->journal, t->state.step, t->state.epoch, values, sizeof values / sizeof *values, e);
+        metrics_log_write(&t->log, t->state.step, t->state.epoch, values, sizeof values / sizeof *values, e);
     if (!code)
         code = write_picture(t, e);
     if (code || !(r.psnr > t->state.best || isnan(t->state.best)))
@@ -130,26 +130,26 @@ static int not_a_number(const struct trainer *t, const char *what, double lr, st
                    what, (long long)t->state.step + 1, lr, kept);
 }
 
-static int journal_step(struct trainer *t, double loss, double lr, double norm, struct err *e)
+static int log_step(struct trainer *t, double loss, double lr, double norm, struct err *e)
 {
-    const struct journal_value values[] = {
+    const struct metrics_value values[] = {
         {"Train/loss_step", loss},
         {"Train/lr", lr},
         {"Train/gradient_norm", norm},
         {"Train/images_per_second", t->rate},
     };
-    return journal_write(&t->journal, t->state.step, t->state.epoch, values, sizeof values / sizeof *values,
-                         e);
+    return metrics_log_write(&t->log, t->state.step, t->state.epoch, values, sizeof values / sizeof *values,
+                             e);
 }
 
 static int end_epoch(struct trainer *t, struct err *e)
 {
-    const struct journal_value value = {"Train/loss_epoch",
+    const struct metrics_value value = {"Train/loss_epoch",
                                         t->state.epoch_loss / (double)t->state.epoch_frames};
     t->state.epoch++;
     t->state.epoch_loss = 0;
     t->state.epoch_frames = 0;
-    return journal_write(&t->journal, t->state.step, t->state.epoch, &value, 1, e);
+    return metrics_log_write(&t->log, t->state.step, t->state.epoch, &value, 1, e);
 }
 
 static void report(struct trainer *t, const struct example_batch *b, double loss, double lr, double norm)
@@ -197,7 +197,7 @@ static int step(struct trainer *t, const struct example_batch *b, double began, 
     t->loss_last = loss;
     double rate = (double)B / (clock_seconds() - began);
     t->rate = t->rate > 0 ? 0.9 * t->rate + 0.1 * rate : rate;
-    code = journal_step(t, loss, lr, norm, e);
+    code = log_step(t, loss, lr, norm, e);
     if (!code && t->state.step % (int64_t)example_steps(&t->plan) == 0)
         code = end_epoch(t, e);
     report(t, b, loss, lr, norm);
@@ -262,7 +262,7 @@ static int open_directory(struct trainer *t, struct err *e)
         return err_memory(e, "a file name", 0);
     int code = atomic_file_make_parents(metrics, e);
     if (!code)
-        code = journal_open(&t->journal, metrics, t->options.resume ? t->state.step : -1, e);
+        code = metrics_log_open(&t->log, metrics, t->options.resume ? t->state.step : -1, e);
     free(metrics);
     return code;
 }
@@ -284,7 +284,7 @@ int trainer_run(struct trainer *t, struct train_result *r, struct err *e)
     if (loader)
         log_debug("the loop waited %.1f s for the loader", loader_waited(loader));
     loader_stop(loader);
-    int closed = journal_close(&t->journal, code ? NULL : e);
+    int closed = metrics_log_close(&t->log, code ? NULL : e);
     r->step = t->state.step;
     r->epoch = t->state.epoch;
     r->best_step = t->state.best_step;

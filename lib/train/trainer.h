@@ -5,8 +5,8 @@
 #include "op/op.h"
 #include "train/dataset.h"
 #include "train/example.h"
-#include "train/journal.h"
 #include "train/losses.h"
+#include "train/metrics_log.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 #include "train/snapshot.h"
@@ -31,7 +31,7 @@ struct trainer {
     struct schedule schedule;
     struct validation validation;
     struct run_state state;
-    struct journal journal;
+    struct metrics_log log;
     double started;        /* clock when this run began */
     double elapsed_before; /* of the runs it resumes */
     double peak;           /* floating point operations a second of a matrix product here */

@@ -1,4 +1,4 @@
-#include "train/journal.h"
+#include "train/metrics_log.h"
 
 #include <errno.h>
 #include <math.h>
@@ -27,9 +27,9 @@ static int trim(const char *path, int64_t keep, struct err *e)
     return r ? r : out_stream_close(&out, e);
 }
 
-int journal_open(struct journal *j, const char *path, int64_t keep_steps, struct err *e)
+int metrics_log_open(struct metrics_log *j, const char *path, int64_t keep_steps, struct err *e)
 {
-    *j = (struct journal){0};
+    *j = (struct metrics_log){0};
     int r = mem_string(&j->path, path, e);
     if (!r && keep_steps >= 0)
         r = trim(path, keep_steps, e);
@@ -39,13 +39,13 @@ int journal_open(struct journal *j, const char *path, int64_t keep_steps, struct
     return j->f ? 0 : err_set(e, ERR_CANTCREATE, "%s: cannot create: %s", path, strerror(errno));
 }
 
-static int failed(const struct journal *j, struct err *e)
+static int failed(const struct metrics_log *j, struct err *e)
 {
     return err_set(e, ERR_IO, "%s: write failed: %s", j->path, strerror(errno));
 }
 
-int journal_write(struct journal *j, int64_t step, int64_t epoch, const struct journal_value *values,
-                  size_t n, struct err *e)
+int metrics_log_write(struct metrics_log *j, int64_t step, int64_t epoch, const struct metrics_value *values,
+                      size_t n, struct err *e)
 {
     fprintf(j->f, "{\"step\": %lld, \"epoch\": %lld", (long long)step, (long long)epoch);
     for (size_t i = 0; i < n; i++)
@@ -57,10 +57,10 @@ int journal_write(struct journal *j, int64_t step, int64_t epoch, const struct j
     return fflush(j->f) || ferror(j->f) ? failed(j, e) : 0;
 }
 
-int journal_close(struct journal *j, struct err *e)
+int metrics_log_close(struct metrics_log *j, struct err *e)
 {
     int r = j->f && fclose(j->f) ? failed(j, e) : 0;
     free(j->path);
-    *j = (struct journal){0};
+    *j = (struct metrics_log){0};
     return r;
 }
