@@ -1,6 +1,7 @@
 #!/usr/bin/perl
-# Every tool has a page; mandoc finds nothing to say about it; its options are those of --help, both ways; and every
-# line of its EXAMPLES runs, in a directory with the files that the pages speak of (tests/support/fixture.sh).
+# Every tool has a page whose options are those of --help, both ways. Of every page, those of formats and the overview
+# too: mandoc finds nothing to say about it; it refers to pages that are there; and each line of its EXAMPLES runs, in
+# a directory with the files that the pages speak of (tests/support/fixture.sh).
 use strict;
 use warnings;
 use File::Temp qw(tempdir);
@@ -17,6 +18,7 @@ sub report {
     $failed++ unless $good;
     print $good ? 'ok' : 'not ok', " $n - $name\n";
     print "# $_\n" for @why;
+    return $good;
 }
 
 my @tools = map { m{cmd/([^/]+)/} } sort glob 'cmd/*/main.c';
@@ -25,13 +27,43 @@ my $dir = tempdir(CLEANUP => 1);
 my $log = `sh tests/support/fixture.sh '$dir' 2>&1`;
 report($? == 0, 'the files of the examples are made', $? ? split(/\n/, $log) : ());
 
-for my $tool (@tools) {
-    my $page = "man/sgaps-$tool.1";
-    open my $in, '<', $page or do { report(0, "$page exists"); next };
+sub page_lines {
+    my ($page) = @_;
+    open my $in, '<', $page or return;
     my @lines = <$in>;
     chomp @lines;
+    return @lines;
+}
+
+sub lint_page {
+    my ($page, @lines) = @_;
     my @lint = split /\n/, `mandoc -Tlint -W warning $page 2>&1`;
     report(!@lint, "$page: mandoc -Tlint", @lint);
+    my @lost = grep { /^(sgaps\S*) (\d)/ && !-e "man/$1.$2" } map { /^\.Xr (.*)/ ? $1 : () } @lines;
+    report(!@lost, "$page: refers to pages that are there", @lost);
+}
+
+sub run_examples {
+    my ($page, @lines) = @_;
+    my ($on, @examples) = (0);
+    for (@lines) {
+        $on = /EXAMPLES/ if /^\.Sh/;
+        s/\\\(dq/"/g;
+        push @examples, s/\\(.)/$1 eq 'e' ? '\\' : $1 eq '&' ? '' : $1/ger if $on && s/^(?:\.Dl )?\$ //;
+    }
+    report(scalar @examples, "$page: has examples");
+    for my $line (@examples) {
+        my $said = `cd '$dir' && ( $line ) </dev/null 2>&1`;
+        my $code = $? >> 8;
+        report($code == 0, "$page: \$ $line", $code ? ("exit $code", grep { defined } (split /\n/, $said)[0 .. 5]) : ());
+    }
+}
+
+for my $tool (@tools) {
+    my $page  = "man/sgaps-$tool.1";
+    my @lines = page_lines($page);
+    report(scalar @lines, "$page exists") or next;
+    lint_page($page, @lines);
 
     my %table = map { $_ => 1 } map { (split /\t/)[1] } grep { /\t/ } split /\n/, `sgaps-$tool --list-options`;
     my %page;
@@ -47,18 +79,13 @@ for my $tool (@tools) {
     my @unsaid = grep { $help !~ /--\Q$_\E\b/ } sort keys %table;
     report(!@unsaid, "sgaps-$tool --help names them all", map { "--$_" } @unsaid);
 
-    my ($on, @examples) = (0);
-    for (@lines) {
-        $on = /EXAMPLES/ if /^\.Sh/;
-        s/\\\(dq/"/g;
-        push @examples, s/\\(.)/$1 eq 'e' ? '\\' : $1 eq '&' ? '' : $1/ger if $on && s/^(?:\.Dl )?\$ //;
-    }
-    report(scalar @examples, "$page: has examples");
-    for my $line (@examples) {
-        my $said = `cd '$dir' && ( $line ) </dev/null 2>&1`;
-        my $code = $? >> 8;
-        report($code == 0, "$page: \$ $line", $code ? ("exit $code", grep { defined } (split /\n/, $said)[0 .. 5]) : ());
-    }
+    run_examples($page, @lines);
+}
+
+for my $page (sort glob 'man/*.[57]') {
+    my @lines = page_lines($page);
+    lint_page($page, @lines);
+    run_examples($page, @lines);
 }
 print "1..$n\n";
 exit !!$failed;

@@ -387,6 +387,10 @@ static void test_manual(void)
     config_each_key(&c, check_key, &m);
     ok(m.keys == conf_key_count && !m.missing, "sgaps-config(5) has all %d keys with values and defaults",
        m.keys);
+    int items = 0;
+    for (const char *item = m.text; (item = strstr(item, ".It Va ")) != NULL; item++)
+        items++;
+    ok(items == conf_key_count, "and no other (%d)", items);
     int named = 0;
     for (int i = 0; i < conf_preset_count; i++) {
         char name[64];
