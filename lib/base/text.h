@@ -21,5 +21,7 @@ void text_json_string(struct text *t, const char *string);
 /* The shortest decimal that reads back as the same float or double; what is not finite is written as null. */
 void text_json_float(struct text *t, float x);
 void text_json_double(struct text *t, double x);
+/* The bytes (1..4) of the UTF-8 character at s, which has n; 0 when there is none that is sound. */
+size_t text_utf8(const char *s, size_t n);
 
 #endif
