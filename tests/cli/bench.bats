@@ -2,6 +2,7 @@
 # sgaps-bench at its doors; what it measures is not judged here.
 
 bats_require_minimum_version 1.5.0
+load ../support/doors
 
 setup_file() {
     export DIR=$BATS_FILE_TMPDIR
@@ -28,14 +29,6 @@ PY
 
 setup() {
     cd "$DIR"
-}
-
-# fails CODE PATTERN: the last run ended with CODE and said one line on stderr that matches, and nothing on stdout.
-fails() {
-    [ "$status" -eq "$1" ] || { echo "status $status, wanted $1: $stderr"; return 1; }
-    [ "${#stderr_lines[@]}" -eq 1 ] || { echo "not one line: $stderr"; return 1; }
-    [[ $stderr == "sgaps-bench: "* && -z $output ]] || { echo "$output$stderr"; return 1; }
-    [[ $stderr =~ $2 ]] || { echo "does not say $2: $stderr"; return 1; }
 }
 
 @test "help and version" {

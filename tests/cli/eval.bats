@@ -2,6 +2,7 @@
 # sgaps-eval at its doors. The figures themselves are held against skimage in eval_skimage.t.
 
 bats_require_minimum_version 1.5.0
+load ../support/doors
 
 setup_file() {
     export DIR=$BATS_FILE_TMPDIR
@@ -40,15 +41,6 @@ PY
 
 setup() {
     cd "$DIR"
-}
-
-# fails CODE PATTERN: the last run ended with CODE and said one line on stderr that matches, and nothing on stdout.
-fails() {
-    [ "$status" -eq "$1" ] || { echo "status $status, wanted $1: $stderr"; return 1; }
-    [ "${#stderr_lines[@]}" -eq 1 ] || { echo "not one line: $stderr"; return 1; }
-    [[ $stderr == "sgaps-eval: "* ]] || { echo "no name: $stderr"; return 1; }
-    [[ $stderr =~ $2 ]] || { echo "does not say $2: $stderr"; return 1; }
-    [ -z "$output" ] || { echo "output: $output"; return 1; }
 }
 
 @test "help and version" {

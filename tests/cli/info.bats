@@ -2,6 +2,7 @@
 # sgaps-info at its doors, and the reader behind it: sound files of every age, broken files of every kind.
 
 bats_require_minimum_version 1.5.0
+load ../support/doors
 
 setup_file() {
     export DIR=$BATS_FILE_TMPDIR
@@ -13,14 +14,6 @@ setup_file() {
 
 setup() {
     cd "$DIR"
-}
-
-# fails CODE PATTERN: the last run ended with CODE and said one line on stderr that matches.
-fails() {
-    [ "$status" -eq "$1" ] || { echo "status $status, wanted $1: $stderr"; return 1; }
-    [ "${#stderr_lines[@]}" -eq 1 ] || { echo "not one line: $stderr"; return 1; }
-    [[ $stderr == "sgaps-info: "* ]] || { echo "no name: $stderr"; return 1; }
-    [[ $stderr =~ $2 ]] || { echo "does not say $2: $stderr"; return 1; }
 }
 
 @test "help and version" {

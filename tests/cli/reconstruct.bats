@@ -2,6 +2,7 @@
 # sgaps-reconstruct at its doors. The golden cases are in reconstruct_golden.t.
 
 bats_require_minimum_version 1.5.0
+load ../support/doors
 
 setup_file() {
     export DIR=$BATS_FILE_TMPDIR
@@ -89,19 +90,6 @@ PY
 
 setup() {
     cd "$DIR"
-}
-
-# fails CODE PATTERN: the last run ended with CODE and said one line on stderr that matches.
-fails() {
-    [ "$status" -eq "$1" ] || { echo "status $status, wanted $1: $stderr"; return 1; }
-    [ "${#stderr_lines[@]}" -eq 1 ] || { echo "not one line: $stderr"; return 1; }
-    [[ $stderr == "sgaps-reconstruct: "* ]] || { echo "no name: $stderr"; return 1; }
-    [[ $stderr =~ $2 ]] || { echo "does not say $2: $stderr"; return 1; }
-}
-
-# Nothing under the final name, and no unfinished part.
-nothing_left() {
-    [ -z "$(ls -A | grep "^$1")" ]
 }
 
 @test "help and version" {

@@ -2,6 +2,7 @@
 # sgaps-sample at its doors.
 
 bats_require_minimum_version 1.5.0
+load ../support/doors
 
 setup_file() {
     export DIR=$BATS_FILE_TMPDIR
@@ -24,19 +25,6 @@ setup_file() {
 setup() {
     cd "$DIR"
     model=$SGAPS_ROOT/tests/golden/tiny/checkpoint.h5
-}
-
-# fails CODE PATTERN: the last run ended with CODE and said one line on stderr that matches.
-fails() {
-    [ "$status" -eq "$1" ] || { echo "status $status, wanted $1: $stderr"; return 1; }
-    [ "${#stderr_lines[@]}" -eq 1 ] || { echo "not one line: $stderr"; return 1; }
-    [[ $stderr == "sgaps-sample: "* ]] || { echo "no name: $stderr"; return 1; }
-    [[ $stderr =~ $2 ]] || { echo "does not say $2: $stderr"; return 1; }
-}
-
-# Nothing under the final name, and no unfinished part.
-nothing_left() {
-    [ -z "$(ls -A | grep "^$1")" ]
 }
 
 @test "help and version" {
