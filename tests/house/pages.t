@@ -52,7 +52,7 @@ def page(name):
     text = open(os.path.join(root, "man", name)).read()
     items = set()
     for line in re.findall(r"^\.It (?:Va|Pa) (.*)", text, re.M):
-        items.update(re.findall(r"[A-Za-z][A-Za-z0-9_]+", re.split(r" No | Ns | Ta ", line)[0]))
+        items.update(re.findall(r"[A-Za-z][A-Za-z0-9_]+", re.split(r" No | Ns | Ta ", line)[0].replace(", Pa ", ", ")))
     return set(re.findall(r"[A-Za-z][A-Za-z0-9_]*", text)), items
 
 
