@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -21,7 +22,7 @@ static const struct option_row rows[] = {
     {OPTION_SIZE, 0, "size", option.size, "WxH", "size of the frames; default: the recording's, for messages the model's", 0, 0},
     {OPTION_HEADING, 0, NULL, NULL, NULL, "To", 0, 0},
     {OPTION_TEXT, 'o', "output", &option.output, "OUT", "a file, - for standard output (the default), for PNG a pattern such as out/%06d.png", 0, 0},
-    {OPTION_CHOICE, 'f', "format", &option.format, "h5|y4m|pgm|png|sixel", "default h5, or what the name of OUT ends with", 0, 0},
+    {OPTION_CHOICE, 'f', "format", &option.format, "h5|y4m|pgm|png|sixel", "default h5, or what the name of OUT ends with; sixel: to look at in the terminal", 0, 0},
     {OPTION_CHOICE, 0, "dtype", &option.dtype, "u8|f32", "values in h5: clipped and rounded (the default), or the raw output", 0, 0},
     {OPTION_OPTIONAL_TEXT, 0, "importance", &option.importance, "KIND", "also the importance map, in h5: entropy (default with a model), variance or residual", 0, 0},
     {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
@@ -43,7 +44,7 @@ static const struct tool tool = {
                 "  sgaps-reconstruct -m runs/demo/best.h5 sparse.h5 -o frames.h5\n"
                 "  sgaps-reconstruct -m runs/demo/best.h5 sparse.h5 -f y4m | ffplay -\n"
                 "  sgaps-reconstruct --method linear --size 112x112 sparse.h5 -o out/%06d.png\n"
-                "  tail -f session.ndjson | sgaps-reconstruct -m runs/demo/best.h5 - -f y4m | mpv -\n"};
+                "  tail -f session.ndjson | sgaps-reconstruct -m runs/demo/best.h5 - -f sixel\n"};
 
 static int ends_with(const char *text, const char *end)
 {
@@ -61,19 +62,23 @@ static int choose_format(struct sink *s, struct err *e)
                  {"pgm", ".pgm", STREAM_PGM},
                  {"png", ".png", STREAM_PNG}};
     s->format = STREAM_HDF5;
-    if (option.format && !strcmp(option.format, "sixel"))
-        return err_set(e, ERR_UNAVAILABLE,
-                       "-f sixel: not in this version (-f y4m piped to a player shows frames)");
+    s->sixel = option.format ? !strcmp(option.format, "sixel") : ends_with(option.output, ".sixel");
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (option.format ? !strcmp(option.format, known[i].name) : ends_with(option.output, known[i].suffix))
             s->format = known[i].format;
     if (s->format == STREAM_PNG && !strcmp(option.output, "-"))
         return err_set(e, ERR_USAGE, "-f png: writes files: name them with -o, such as out/%%06d.png");
-    if (s->format != STREAM_HDF5 && option.dtype && !strcmp(option.dtype, "f32"))
+    if ((s->format != STREAM_HDF5 || s->sixel) && option.dtype && !strcmp(option.dtype, "f32"))
         return err_set(e, ERR_USAGE, "--dtype f32: only h5 output holds floats (-f h5)");
-    if (s->format != STREAM_HDF5 && option.importance)
+    if ((s->format != STREAM_HDF5 || s->sixel) && option.importance)
         return err_set(e, ERR_USAGE, "--importance: only h5 output holds the map (-f h5)");
     return 0;
+}
+
+/* Then standard output is what somebody looks at. */
+static int shown_on_terminal(const struct sink *s)
+{
+    return s->sixel && !strcmp(s->path, "-") && isatty(STDOUT_FILENO);
 }
 
 static int choose_importance(struct sink *s, struct err *e)
@@ -168,7 +173,8 @@ static int dry_run(const struct parsed *p, struct input *inputs, const struct ba
 static int run_inputs(const struct parsed *p, struct input *inputs, struct batch *b, size_t frames,
                       struct err *e)
 {
-    progress_begin(&b->progress, "reconstruct", "frames", (double)frames, p->common.quiet);
+    progress_begin(&b->progress, "reconstruct", "frames", (double)frames,
+                   p->common.quiet || shown_on_terminal(b->sink));
     int code = sink_open(b->sink, e);
     for (size_t i = 0; i < p->file_count && !code; i++)
         code = input_run(&inputs[i], b, e);
@@ -197,7 +203,9 @@ int main(int argc, char **argv)
     code = code ? code : choose_format(&sink, &e);
     code = code ? code : choose_importance(&sink, &e);
     code = code ? code : parsed_expand_directories(&p, &e);
-    code = code ? code : p.common.dry_run ? 0 : tool_check_output(&p, option.output, &e);
+    code = code                                           ? code
+           : p.common.dry_run || shown_on_terminal(&sink) ? 0
+                                                          : tool_check_output(&p, option.output, &e);
     code = code ? code : open_recon(&batch, &p.common, &e);
     code = code ? code : mem_alloc(&inputs, p.file_count, sizeof *inputs, "inputs", &e);
     code = code ? code : look_at(&p, inputs, &batch.selections, &frames, &before, &e);

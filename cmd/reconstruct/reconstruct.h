@@ -5,17 +5,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomic_file.h"
 #include "base/err.h"
 #include "cli/progress.h"
 #include "io/recording.h"
 #include "io/selection.h"
 #include "io/stream.h"
 #include "recon/recon.h"
+#include "view/screen.h"
+
+/* --- show.c --- */
+
+/* Frames to look at, on a terminal as fast as the recording was made and no faster. */
+struct show {
+    struct screen screen;
+    struct out_stream out;
+    int open;
+    double step, next; /* seconds between frames, 0: as they come; when the next one is due */
+};
+int show_open(struct show *s, const char *path, struct err *e);
+void show_begin(struct show *s, double fps);
+int show_frame(struct show *s, const struct picture *p, struct err *e);
+int show_close(struct show *s, struct err *e);
+void show_abandon(struct show *s);
 
 /* --- sink.c --- */
 
 struct sink {
     enum stream_format format; /* HDF5, Y4M, PGM, PNG */
+    int sixel;                 /* shown instead, whatever format says */
     const char *path;
     int f32; /* HDF5: the network's raw output */
     enum recon_importance importance;
@@ -23,6 +41,7 @@ struct sink {
     /* its own */
     struct recording_writer *writer;
     struct frame_output *film;
+    struct show show;
     uint32_t W, H;
     uint8_t *bytes;
     size_t capacity;

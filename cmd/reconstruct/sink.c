@@ -1,4 +1,4 @@
-/* Where the frames go: a recording, or a film. */
+/* Where the frames go: a recording, a film, or somebody's eyes. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +11,18 @@
 
 int sink_open(struct sink *s, struct err *e)
 {
+    if (s->sixel)
+        return show_open(&s->show, s->path, e);
     if (s->format == STREAM_HDF5)
         return recording_create(&s->writer, s->path, &s->meta, e);
     return s->format == STREAM_PNG ? atomic_file_make_parents(s->path, e) : 0;
+}
+
+static int begin_frames(struct sink *s, const struct session_info *info, struct err *e)
+{
+    s->W = info->W;
+    s->H = info->H;
+    return mem_grow(&s->bytes, &s->capacity, (size_t)s->W * s->H, 1, "a frame", e);
 }
 
 static int begin_film(struct sink *s, const struct session_info *info, struct err *e)
@@ -22,9 +31,7 @@ static int begin_film(struct sink *s, const struct session_info *info, struct er
         return err_set(e, ERR_DATA,
                        "session %s: %ux%u after %ux%u cannot be one film (--size makes them equal)", info->id,
                        info->W, info->H, s->W, s->H);
-    s->W = info->W;
-    s->H = info->H;
-    int code = mem_grow(&s->bytes, &s->capacity, (size_t)s->W * s->H, 1, "a frame", e);
+    int code = begin_frames(s, info, e);
     if (code || s->film)
         return code;
     return frame_output_open(&s->film, s->format, s->path, s->W, s->H, info->fps, e);
@@ -32,6 +39,10 @@ static int begin_film(struct sink *s, const struct session_info *info, struct er
 
 int sink_begin(struct sink *s, const struct session_info *info, struct err *e)
 {
+    if (s->sixel) {
+        show_begin(&s->show, info->fps);
+        return begin_frames(s, info, e);
+    }
     if (s->format != STREAM_HDF5)
         return begin_film(s, info, e);
     struct session_info out = *info;
@@ -39,9 +50,7 @@ int sink_begin(struct sink *s, const struct session_info *info, struct err *e)
     out.has_frames = 0;
     out.has_importance = s->importance != RECON_IMPORTANCE_NONE;
     out.reconstruction_f32 = s->f32;
-    s->W = info->W;
-    s->H = info->H;
-    int code = mem_grow(&s->bytes, &s->capacity, (size_t)s->W * s->H, 1, "a frame", e);
+    int code = begin_frames(s, info, e);
     return code ? code : recording_begin(s->writer, &out, e);
 }
 
@@ -57,6 +66,10 @@ int sink_write(struct sink *s, const struct frame *row, const float *picture, co
                struct err *e)
 {
     metric_quantise(picture, s->bytes, (size_t)s->W * s->H);
+    if (s->sixel) {
+        const struct picture p = {s->W, s->H, 1, s->bytes};
+        return show_frame(&s->show, &p, e);
+    }
     if (s->film)
         return write_film(s, flush, e);
     struct frame f = *row;
@@ -80,6 +93,8 @@ int sink_close(struct sink *s, struct err *e)
     struct frame_output *film = s->film;
     s->writer = NULL;
     s->film = NULL;
+    if (s->sixel)
+        code = show_close(&s->show, e);
     if (film)
         code = frame_output_close(film, e);
     if (writer) {
@@ -94,6 +109,7 @@ int sink_close(struct sink *s, struct err *e)
 
 void sink_abandon(struct sink *s)
 {
+    show_abandon(&s->show);
     if (s->writer)
         recording_abandon(s->writer);
     frame_output_abandon(s->film);

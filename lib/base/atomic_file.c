@@ -32,16 +32,25 @@ void atomic_file_remove_all(void)
             unlink(unfinished[i]);
 }
 
+static void (*volatile also)(void);
+
+void atomic_file_also_on_signal(void (*put_right)(void))
+{
+    also = put_right;
+}
+
 static void on_signal(int number)
 {
     atomic_file_remove_all();
+    if (also)
+        also();
     signal(number, SIG_DFL);
     raise(number);
 }
 
 void atomic_file_on_signal(void)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction action = {.sa_handler = on_signal}, old;
         sigaction(numbers[i], NULL, &old);

@@ -24,10 +24,12 @@ void atomic_file_abort(struct atomic_file *a);
 /* Makes every missing directory above path. */
 int atomic_file_make_parents(const char *path, struct err *e);
 
-/* Removes the unfinished files; async-signal-safe. atomic_file_on_signal() installs it for SIGINT, SIGTERM and
- * SIGHUP: remove, restore the default action, raise again. */
+/* Removes the unfinished files; async-signal-safe. atomic_file_on_signal() installs it for SIGINT, SIGTERM, SIGHUP
+ * and SIGQUIT: remove, restore the default action, raise again. What else such a signal must put right (a terminal's state)
+ * is done by one function more, async-signal-safe too. */
 void atomic_file_remove_all(void);
 void atomic_file_on_signal(void);
+void atomic_file_also_on_signal(void (*put_right)(void));
 
 /* A stream: "-" is stdout, any other path an atomic file. */
 struct out_stream {
