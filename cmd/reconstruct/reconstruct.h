@@ -25,7 +25,7 @@ struct show {
 };
 int show_open(struct show *s, const char *path, struct err *e);
 void show_begin(struct show *s, double fps);
-int show_frame(struct show *s, const struct picture *p, struct err *e);
+int show_frame(struct show *s, const struct image *p, struct err *e);
 int show_close(struct show *s, struct err *e);
 void show_abandon(struct show *s);
 

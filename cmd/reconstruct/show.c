@@ -31,7 +31,7 @@ static void wait_for_turn(struct show *s)
     s->next = fmax(s->next, clock_seconds()) + s->step;
 }
 
-int show_frame(struct show *s, const struct picture *p, struct err *e)
+int show_frame(struct show *s, const struct image *p, struct err *e)
 {
     wait_for_turn(s);
     int code = screen_show(&s->screen, p, e);

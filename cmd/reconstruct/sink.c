@@ -67,7 +67,7 @@ int sink_write(struct sink *s, const struct frame *row, const float *picture, co
 {
     metric_quantise(picture, s->bytes, (size_t)s->W * s->H);
     if (s->sixel) {
-        const struct picture p = {s->W, s->H, 1, s->bytes};
+        const struct image p = {s->W, s->H, 1, s->bytes};
         return show_frame(&s->show, &p, e);
     }
     if (s->film)

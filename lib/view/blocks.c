@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void colour_of(const struct picture *p, uint32_t x, uint32_t y, uint8_t rgb[3])
+static void colour_of(const struct image *p, uint32_t x, uint32_t y, uint8_t rgb[3])
 {
     const uint8_t *at = p->pixels + ((size_t)y * p->W + x) * (size_t)p->channels;
     for (int c = 0; c < 3; c++)
@@ -37,7 +37,7 @@ static void set_colour(FILE *f, int layer, const uint8_t rgb[3], int colours)
         fprintf(f, "\033[%d;2;%d;%d;%dm", layer, rgb[0], rgb[1], rgb[2]);
 }
 
-void blocks_write(FILE *f, const struct picture *p, int colours)
+void blocks_write(FILE *f, const struct image *p, int colours)
 {
     for (uint32_t y = 0; y < p->H; y += 2) {
         uint8_t upper[3] = {0}, lower[3] = {0}, now[3];
@@ -58,7 +58,7 @@ void blocks_write(FILE *f, const struct picture *p, int colours)
     }
 }
 
-void letters_write(FILE *f, const struct picture *p)
+void letters_write(FILE *f, const struct image *p)
 {
     static const char ramp[] = " .:-=+*#%@";
     for (uint32_t y = 0; y < p->H; y += 2) {

@@ -4,12 +4,12 @@
 
 #include <stdio.h>
 
-#include "view/picture.h"
+#include "view/image.h"
 
 /* Lines of half blocks, each ended by a reset and a line end. colours: 256 (grey pixels in the 26 greys of xterm's palette,
  * colours in its cube) or 24-bit (any other number). */
-void blocks_write(FILE *f, const struct picture *p, int colours);
+void blocks_write(FILE *f, const struct image *p, int colours);
 /* Lines of plain ASCII, dark to bright; a letter is as high as two pixels. */
-void letters_write(FILE *f, const struct picture *p);
+void letters_write(FILE *f, const struct image *p);
 
 #endif

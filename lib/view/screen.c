@@ -21,14 +21,14 @@ void screen_open(struct screen *s, FILE *f, enum terminal_pictures in_pipe)
 }
 
 /* The size to draw p at. The last row is the prompt's. */
-static void choose_size(const struct screen *s, const struct picture *p, uint32_t *w, uint32_t *h)
+static void choose_size(const struct screen *s, const struct image *p, uint32_t *w, uint32_t *h)
 {
     const struct terminal *t = &s->terminal;
     uint32_t columns = (uint32_t)t->columns, rows = t->rows > 1 ? (uint32_t)t->rows - 1 : 1;
     if (t->pictures != TERMINAL_SIXEL)
-        picture_fit(p, columns, 2 * rows, ENOUGH, w, h);
+        image_fit(p, columns, 2 * rows, ENOUGH, w, h);
     else if (s->is_terminal)
-        picture_fit(p, columns * (uint32_t)t->cell_w, rows * (uint32_t)t->cell_h, ENOUGH, w, h);
+        image_fit(p, columns * (uint32_t)t->cell_w, rows * (uint32_t)t->cell_h, ENOUGH, w, h);
     else {
         *w = p->W;
         *h = p->H;
@@ -55,7 +55,7 @@ static void begin_place(struct screen *s, uint32_t w, uint32_t h)
     terminal_leave_with(fileno(s->f), end);
 }
 
-static int draw(struct screen *s, const struct picture *p, struct err *e)
+static int draw(struct screen *s, const struct image *p, struct err *e)
 {
     switch (s->terminal.pictures) {
     case TERMINAL_SIXEL:
@@ -73,9 +73,9 @@ static int draw(struct screen *s, const struct picture *p, struct err *e)
     return 0;
 }
 
-int screen_show(struct screen *s, const struct picture *p, struct err *e)
+int screen_show(struct screen *s, const struct image *p, struct err *e)
 {
-    struct picture drawn = *p;
+    struct image drawn = *p;
     int changed = s->is_terminal && terminal_changed(&s->terminal, fileno(s->f));
     choose_size(s, p, &drawn.W, &drawn.H);
     if (drawn.W != p->W || drawn.H != p->H) {
@@ -83,7 +83,7 @@ int screen_show(struct screen *s, const struct picture *p, struct err *e)
                          "a picture", e);
         if (r)
             return r;
-        picture_resample(p, drawn.W, drawn.H, s->pixels);
+        image_resample(p, drawn.W, drawn.H, s->pixels);
         drawn.pixels = s->pixels;
     }
     if (changed == 2)

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#include "view/picture.h"
+#include "view/image.h"
 #include "view/terminal.h"
 
 struct screen {
@@ -28,7 +28,7 @@ struct screen {
 void screen_open(struct screen *s, FILE *f, enum terminal_pictures in_pipe);
 /* Draws and flushes. A terminal's picture is enlarged by a whole number, up to some 640 pixels, or made smaller so that it
  * fits; a pipe's sixels are pixel by pixel. */
-int screen_show(struct screen *s, const struct picture *p, struct err *e);
+int screen_show(struct screen *s, const struct image *p, struct err *e);
 /* May be called twice, and without screen_open on zeroed memory. */
 int screen_close(struct screen *s, struct err *e);
 

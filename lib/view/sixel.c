@@ -27,7 +27,7 @@ static int grey_dither(sixel_dither_t **dither)
     return s;
 }
 
-static int colour_dither(sixel_dither_t **dither, uint8_t *pixels, const struct picture *p)
+static int colour_dither(sixel_dither_t **dither, uint8_t *pixels, const struct image *p)
 {
     SIXELSTATUS s = sixel_dither_new(dither, 256, NULL);
     if (!SIXEL_FAILED(s))
@@ -38,7 +38,7 @@ static int colour_dither(sixel_dither_t **dither, uint8_t *pixels, const struct 
     return s;
 }
 
-int sixel_write(FILE *f, const struct picture *p, struct err *e)
+int sixel_write(FILE *f, const struct image *p, struct err *e)
 {
     size_t n = (size_t)p->W * p->H;
     sixel_output_t *output = NULL;

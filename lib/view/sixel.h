@@ -4,13 +4,13 @@
 
 #include <stdio.h>
 
-#include "view/picture.h"
+#include "view/image.h"
 
 enum { SIXEL_GREYS = 64 };
 
 /* One picture, from DCS to ST. Grey has SIXEL_GREYS even steps from black to white, whose intensities sixel counts in
  * hundredths: what a terminal draws is at most 4 of 255 away. Colour has 256 colours of the picture's own choice.
  * ERR_IO: f takes no more. */
-int sixel_write(FILE *f, const struct picture *p, struct err *e);
+int sixel_write(FILE *f, const struct image *p, struct err *e);
 
 #endif

@@ -1,9 +1,9 @@
-#include "view/picture.h"
+#include "view/image.h"
 
 #include <math.h>
 
 /* The mean over [x0,x1) x [y0,y1) of p, in p's pixels. */
-static uint8_t mean(const struct picture *p, int channel, double x0, double x1, double y0, double y1)
+static uint8_t mean(const struct image *p, int channel, double x0, double x1, double y0, double y1)
 {
     double sum = 0, area = 0;
     for (uint32_t y = (uint32_t)y0; y < p->H && y < y1; y++) {
@@ -17,7 +17,7 @@ static uint8_t mean(const struct picture *p, int channel, double x0, double x1, 
     return (uint8_t)(area > 0 ? lrint(sum / area) : 0);
 }
 
-void picture_resample(const struct picture *p, uint32_t w, uint32_t h, uint8_t *out)
+void image_resample(const struct image *p, uint32_t w, uint32_t h, uint8_t *out)
 {
     double fx = (double)p->W / w, fy = (double)p->H / h;
     for (uint32_t y = 0; y < h; y++)
@@ -31,8 +31,8 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-void picture_fit(const struct picture *p, uint32_t most_w, uint32_t most_h, uint32_t enough, uint32_t *w,
-                 uint32_t *h)
+void image_fit(const struct image *p, uint32_t most_w, uint32_t most_h, uint32_t enough, uint32_t *w,
+               uint32_t *h)
 {
     uint32_t zoom = least(least(most_w, enough) / p->W, least(most_h, enough) / p->H);
     if (zoom < 1 && p->W <= most_w && p->H <= most_h)
