@@ -68,6 +68,9 @@ $(O)/lib/op/cpu/cpu_%.o: all_cflags += -O3 -ffp-contract=fast
 $(O)/lib/op/cpu/cpu_avx2.o: all_cflags += $(if $(x86),-mavx2 -mfma)
 $(O)/lib/op/cpu/cpu_avx512.o: all_cflags += $(if $(x86),-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
 
+# The live page is a part of the program.
+$(O)/lib/live/page.o: share/live.html
+
 -include $(lib_obj:.o=.d) $(tool_obj:.o=.d)
 
 # make V=1 shows the command lines.

@@ -124,8 +124,10 @@ int png_read(const char *path, uint8_t **pixels, uint32_t *W, uint32_t *H, struc
 
 /* --- writing --- */
 
+/* Goes to a file, or into memory. */
 struct encoder {
     FILE *f;
+    struct text *text;
     char reason[128];
     jmp_buf back;
 };
@@ -140,7 +142,9 @@ static void on_encode_error(png_structp png, png_const_charp text)
 static void on_write(png_structp png, png_bytep data, size_t n)
 {
     struct encoder *d = png_get_io_ptr(png);
-    if (fwrite(data, 1, n, d->f) != n)
+    if (d->text)
+        text_bytes(d->text, data, n);
+    else if (fwrite(data, 1, n, d->f) != n)
         png_error(png, "write failed");
 }
 
@@ -153,6 +157,11 @@ static void encode(struct encoder *d, png_structp png, png_infop info, const uin
                    uint32_t H, int channels)
 {
     png_set_write_fn(png, d, on_write, on_flush);
+    if (d->text) {
+        /* For a client that waits: half the time of the default level, a fifth more bytes. */
+        png_set_compression_level(png, 1);
+        png_set_filter(png, 0, channels == 3 ? PNG_FILTER_NONE : PNG_FILTER_SUB);
+    }
     png_set_IHDR(png, info, W, H, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
@@ -161,28 +170,54 @@ static void encode(struct encoder *d, png_structp png, png_infop info, const uin
     png_write_end(png, NULL);
 }
 
+static int check_size(const char *name, uint32_t W, uint32_t H, struct err *e)
+{
+    if (!W || !H || W > PNG_SIDE || H > PNG_SIDE)
+        return err_set(e, ERR_INTERNAL, "%s: %ux%u is no size of a picture", name, W, H);
+    return 0;
+}
+
+static int encode_all(struct encoder *d, const char *name, const uint8_t *pixels, uint32_t W, uint32_t H,
+                      int channels, struct err *e)
+{
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, d, on_encode_error, on_warning);
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    if (!info) {
+        png_destroy_write_struct(&png, NULL);
+        return err_set(e, ERR_INTERNAL, "%s: libpng cannot start", name);
+    }
+    errno = 0;
+    int bad = setjmp(d->back) != 0;
+    if (!bad)
+        encode(d, png, info, pixels, W, H, channels);
+    png_destroy_write_struct(&png, &info);
+    if (bad)
+        return err_set(e, ERR_IO, "%s: %s%s%s", name, d->reason, errno ? ": " : "",
+                       errno ? strerror(errno) : "");
+    return 0;
+}
+
 int png_write(const char *path, const uint8_t *pixels, uint32_t W, uint32_t H, int channels, struct err *e)
 {
     struct out_stream out;
-    if (!W || !H || W > PNG_SIDE || H > PNG_SIDE)
-        return err_set(e, ERR_INTERNAL, "%s: %ux%u is no size of a picture", path, W, H);
-    int bad = out_stream_open(&out, path, e);
+    int bad = check_size(path, W, H, e);
+    if (!bad)
+        bad = out_stream_open(&out, path, e);
     if (bad)
         return bad;
     struct encoder d = {.f = out.f};
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &d, on_encode_error, on_warning);
-    png_infop info = png ? png_create_info_struct(png) : NULL;
-    errno = 0;
-    if (!info)
-        bad = err_set(e, ERR_INTERNAL, "%s: libpng cannot start", path);
-    else if (setjmp(d.back))
-        bad =
-            err_set(e, ERR_IO, "%s: %s%s%s", path, d.reason, errno ? ": " : "", errno ? strerror(errno) : "");
-    else
-        encode(&d, png, info, pixels, W, H, channels);
-    png_destroy_write_struct(&png, &info);
+    bad = encode_all(&d, path, pixels, W, H, channels, e);
     if (!bad)
         return out_stream_close(&out, e);
     out_stream_abort(&out);
     return bad;
+}
+
+int png_encode(struct text *out, const uint8_t *pixels, uint32_t W, uint32_t H, int channels, struct err *e)
+{
+    struct encoder d = {.text = out};
+    int bad = check_size("a picture", W, H, e);
+    if (!bad)
+        bad = encode_all(&d, "a picture", pixels, W, H, channels, e);
+    return bad ? bad : out->failed ? err_memory(e, "a picture", out->n) : 0;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/text.h"
 
 enum stream_format { STREAM_Y4M, STREAM_PGM, STREAM_PNG, STREAM_NDJSON, STREAM_HDF5, STREAM_UNKNOWN };
 
@@ -42,6 +43,8 @@ void frame_output_abandon(struct frame_output *out);
 
 /* One PNG: 8-bit grey (channels 1) or RGB (channels 3), written atomically. Reading gives grey. */
 int png_write(const char *path, const uint8_t *pixels, uint32_t W, uint32_t H, int channels, struct err *e);
+/* The same appended to out, packed for speed. */
+int png_encode(struct text *out, const uint8_t *pixels, uint32_t W, uint32_t H, int channels, struct err *e);
 int png_read(const char *path, uint8_t **pixels, uint32_t *W, uint32_t *H, struct err *e);
 
 #endif

@@ -42,9 +42,10 @@ struct net_request {
     int authorized;
 };
 struct net_response {
-    int status;       /* 200 at first */
-    const char *type; /* "application/json" at first; constant */
-    struct text body; /* taken over and released by net */
+    int status;         /* 200 at first */
+    const char *type;   /* "application/json" at first; constant */
+    const char *policy; /* Content-Security-Policy of a page, or NULL; lives as long as net */
+    struct text body;   /* taken over and released by net */
 };
 
 struct net_handlers {
