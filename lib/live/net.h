@@ -37,7 +37,7 @@ struct net_peer {
 struct net_request {
     const char *method; /* GET, DELETE */
     const char *path;   /* decoded, without the query */
-    const char *query;  /* raw, without the ?, may be "" */
+    const char *query;  /* without the ?, %XX decoded, may be "" */
     char address[64];
     int authorized;
 };
@@ -50,11 +50,12 @@ struct net_response {
 
 struct net_handlers {
     void *user;
-    /* A WebSocket connection stands. Nonzero: closed with that code. */
+    /* A WebSocket connection stands. Nonzero: closed with that code (and `closed` is called all the same). */
     int (*opened)(void *user, const struct net_peer *peer);
     /* A whole message; text is valid UTF-8. data is only there during the call. */
     void (*message)(void *user, net_id id, int binary, const void *data, size_t n);
-    /* Called once for each opened connection, whoever ended it. */
+    /* Called once for each opened connection, whoever ended it, when nothing more can come from it. code: of the first
+     * close frame, ours or the client's; 1005 when that had none, 1006 when there was no close frame. */
     void (*closed)(void *user, net_id id, int code);
     /* A plain HTTP request (not the WebSocket path). */
     void (*request)(void *user, const struct net_request *q, struct net_response *a);
@@ -62,6 +63,7 @@ struct net_handlers {
     void (*tick)(void *user);  /* about every 250 ms */
 };
 
+/* Kept by pointer while the net lives. */
 struct net_options {
     const char *bind;             /* numeric address */
     int port;                     /* 0: a free one, see net_port */
@@ -79,13 +81,14 @@ struct net_options {
     double first_message_s; /* 5: until the first message is there */
     double message_s;       /* 2: from a message's first fragment to its last */
     size_t max_fragments;   /* 256 */
-    double ping_s;          /* a silent connection is pinged after this */
+    double ping_s; /* a silent connection is pinged after this and ended after three times this; 0: never */
 };
 
 struct net_stats {
     uint64_t connections, open, refused, messages_in, messages_out, bytes_in, bytes_out, too_slow, too_large;
 };
 
+/* SIGPIPE is ignored in the process from here on. */
 int net_open(struct net **n, const struct net_options *o, const struct net_handlers *h, struct err *e);
 int net_port(const struct net *n);
 /* Serves until net_stop. */
