@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "metric/metric.h"
+#include "live/policy.h"
 #include "sampling.h"
 
 /* A set of coordinates on its way to the client, or there. */
@@ -18,10 +18,9 @@ struct set {
 struct loop {
     struct job *job;
     const struct session_info *info;
-    struct mask_schedule schedule;
+    struct policy policy;
     struct set *sets; /* a ring: sets[head] is in force, the others are on their way */
     size_t capacity, head, count;
-    int64_t made;
     size_t frame; /* of the session, counted as the server does: those that arrived */
     float *uv;    /* (latency+1, N, 2) behind the ring */
     uint8_t *image, *value, *rebuilt;
@@ -32,8 +31,12 @@ struct loop {
 static int loop_take(struct loop *l, struct job *j, const struct session_info *s, struct err *e)
 {
     size_t pixels = (size_t)s->W * s->H;
-    *l = (struct loop){.job = j, .info = s, .schedule = j->schedule, .capacity = j->latency + 1};
-    recon_map_size(j->recon, j->importance, s->W, s->H, &l->map_w, &l->map_h);
+    *l = (struct loop){.job = j, .info = s, .capacity = j->latency + 1};
+    int r = policy_init(&l->policy, j->conf, s->id, s->W, s->H, j->n, e);
+    if (r)
+        return r;
+    l->policy.request.seed = j->seed;
+    recon_map_size(j->recon, l->policy.importance, s->W, s->H, &l->map_w, &l->map_h);
     const struct {
         void *out;
         size_t count, size;
@@ -47,7 +50,6 @@ static int loop_take(struct loop *l, struct job *j, const struct session_info *s
         {&l->raw, pixels, sizeof *l->raw},
         {&l->map, (size_t)l->map_w * l->map_h, sizeof *l->map},
     };
-    int r = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !r; i++)
         r = mem_alloc(parts[i].out, parts[i].count, parts[i].size, "the loop", e);
     for (size_t i = 0; i < l->capacity && !r; i++)
@@ -62,19 +64,13 @@ static void loop_release(struct loop *l)
         free(all[i]);
 }
 
-/* A new set behind those on their way. The ring cannot be full: one set a frame, and after `latency` frames it is there. */
-static int send_set(struct loop *l, enum pattern pattern, const float *map, int64_t frame_id, struct err *e)
+/* The place for a set behind those on their way. The ring cannot be full: one set a frame, and after `latency` frames it
+ * is there. */
+static struct set *next_set(struct loop *l)
 {
     struct set *s = &l->sets[(l->head + l->count) % l->capacity];
-    struct sample_request q = job_request(l->job, l->info, frame_id);
-    q.pattern = pattern;
-    q.map = map;
-    q.w = l->map_w;
-    q.h = l->map_h;
-    s->number = l->made++;
     s->from = l->frame;
-    l->count++;
-    return sample_draw(&q, s->uv, e);
+    return s;
 }
 
 /* The newest set that has arrived by now. */
@@ -90,28 +86,29 @@ static const struct set *set_in_force(struct loop *l)
 /* Rebuilds the frame where somebody will look at it, and sends the next set when it is time. */
 static int answer(struct loop *l, const struct frame *f, struct err *e)
 {
-    struct job *j = l->job;
+    struct policy *p = &l->policy;
     const struct session_info *s = l->info;
-    int judged = mask_schedule_needs_quality(&l->schedule),
-        due = judged ? 0 : mask_schedule_frame(&l->schedule, NAN);
-    int mapped = pattern_needs_map(j->pattern) && j->importance != RECON_IMPORTANCE_NONE;
-    if (judged || (due && mapped)) {
-        struct recon_frame frame = {.n = j->n,
+    double quality = NAN;
+    int mapped = policy_needs_map(p), due;
+    if (policy_needs_frame(p)) {
+        struct recon_frame frame = {.n = f->samples_n,
                                     .uv = f->uv,
                                     .value = f->value,
                                     .state = f->state,
                                     .state_n = f->state_n,
                                     .sentinel = s->sentinel};
-        int r = recon_run(j->recon, &frame, 1, s->W, s->H, l->raw,
-                          mapped ? j->importance : RECON_IMPORTANCE_NONE, mapped ? l->map : NULL, e);
+        int r = recon_run(l->job->recon, &frame, 1, s->W, s->H, l->raw,
+                          mapped ? p->importance : RECON_IMPORTANCE_NONE, mapped ? l->map : NULL, e);
         if (r)
             return r;
+        if (mask_schedule_needs_quality(&p->schedule))
+            quality = policy_true_quality(l->raw, l->image, s->W, s->H, l->rebuilt);
     }
-    if (judged) {
-        metric_quantise(l->raw, l->rebuilt, (size_t)s->W * s->H);
-        due = mask_schedule_frame(&l->schedule, metric_ssim(l->image, l->rebuilt, s->W, s->H));
-    }
-    return due ? send_set(l, j->pattern, mapped ? l->map : NULL, f->frame_id, e) : 0;
+    struct set *set = next_set(l);
+    int r = policy_frame(p, f->frame_id, quality, mapped ? l->map : NULL, l->map_w, l->map_h, set->uv,
+                         &set->number, &due, e);
+    l->count += !r && due;
+    return r;
 }
 
 static int play_row(struct loop *l, struct recording *in, size_t session, size_t t, struct err *e)
@@ -127,8 +124,11 @@ static int play_row(struct loop *l, struct recording *in, size_t session, size_t
     r = recording_columns(in, session, t, 1, &f.frame_id, &f.timestamp, &f.recv_time, NULL, e);
     if (!r && l->info->S)
         r = recording_state(in, session, t, 1, l->state, &state_len, e);
-    if (!r && !l->made)
-        r = send_set(l, j->initial, NULL, f.frame_id, e);
+    if (!r && !l->count) {
+        struct set *first = next_set(l);
+        r = policy_first(&l->policy, first->uv, &first->number, e);
+        l->count = 1;
+    }
     if (r)
         return r;
     const struct set *set = set_in_force(l);

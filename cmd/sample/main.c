@@ -6,9 +6,8 @@
 
 #include "base/log.h"
 #include "cli/option.h"
+#include "live/policy.h"
 #include "sampling.h"
-
-enum { DEFAULT_SEED = 42 };
 
 static struct {
     const char *output, *pattern, *model, *importance, *schedule;
@@ -76,21 +75,11 @@ static int configure(struct config *c, struct err *e)
 
 static void fill_job(struct job *j, const struct config *c, const struct parsed *p)
 {
-    const struct mask_update_config *m = &c->mask_update;
     *j = (struct job){.pattern = (enum pattern)pattern_by_name(c->sampling.strategy),
-                      .initial = (enum pattern)pattern_by_name(c->sampling.initial),
                       .n = (size_t)c->sampling.default_sample_count,
-                      .seed = p->common.seed < 0 ? DEFAULT_SEED : (uint64_t)p->common.seed,
+                      .seed = p->common.seed < 0 ? POLICY_SEED : (uint64_t)p->common.seed,
                       .conf = c,
-                      .importance = (enum recon_importance)recon_importance_by_name(c->sampling.importance),
                       .latency = options.latency ? (size_t)options.latency : 1};
-    j->schedule = (struct mask_schedule){.mode = (enum mask_schedule_mode)mask_schedule_by_name(m->mode),
-                                         .fixed_interval = m->fixed_interval,
-                                         .min_interval = m->min_interval,
-                                         .max_interval = m->max_interval,
-                                         .threshold = m->quality_threshold,
-                                         .low = m->low_quality_threshold,
-                                         .high = m->high_quality_threshold};
 }
 
 /* The loop is closed where something asks for it. Without a model linear interpolation rebuilds the frames, which only
@@ -98,8 +87,8 @@ static void fill_job(struct job *j, const struct config *c, const struct parsed 
 static int open_recon(struct job *j, const struct parsed *p, struct err *e)
 {
     int map = pattern_needs_map(j->pattern);
-    if (!options.model && map && j->importance != RECON_IMPORTANCE_RESIDUAL &&
-        j->importance != RECON_IMPORTANCE_NONE)
+    const char *importance = j->conf->sampling.importance;
+    if (!options.model && map && strcmp(importance, "residual") && strcmp(importance, "none"))
         return err_set(e, ERR_USAGE,
                        "--pattern %s follows a map of importance: give -m CKPT, or --importance=residual, "
                        "which needs no model",

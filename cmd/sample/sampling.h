@@ -11,18 +11,15 @@
 #include "io/recording.h"
 #include "io/selection.h"
 #include "recon/recon.h"
-#include "sample/mask_schedule.h"
 #include "sample/sample.h"
 
 struct job {
-    enum pattern pattern, initial;
+    enum pattern pattern;
     size_t n;
     uint64_t seed;
-    const struct config *conf; /* hybrid_ratio, min_distance, floor */
+    const struct config *conf; /* sampling, mask_update */
     /* the closed loop; recon is NULL for the open one */
     struct recon *recon;
-    enum recon_importance importance;
-    struct mask_schedule schedule; /* as every session starts with it */
     size_t latency;
     struct recording_writer *out;
     struct selections selections;
