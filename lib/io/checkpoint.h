@@ -33,6 +33,7 @@ struct checkpoint {
     size_t state_n;
     char *
         training; /* /scheduler attr "training": JSON of the training loop's own state (for --resume); may be "" */
+    char sha256[65]; /* of the tensors' bytes as they were read, hexadecimal; not written */
     char path[4096];
 };
 

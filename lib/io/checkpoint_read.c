@@ -101,19 +101,13 @@ static int read_group(hid_t group, struct checkpoint_tensor **tensors, size_t *c
     return bad;
 }
 
-static int check_sum(hid_t group, EVP_MD_CTX *sha, const char *shown, struct err *e)
+static int check_sum(hid_t group, const char *hex, const char *shown, struct err *e)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
     char *said = h5_text(group, "sha256");
     if (!said) {
         log_note("%s: /model_state_dict has no sha256, taken as it is", shown);
         return 0;
     }
-    EVP_DigestFinal_ex(sha, digest, &n);
-    for (unsigned i = 0; i < n; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     for (char *p = said; *p; p++)
         *p = (char)tolower((unsigned char)*p);
     int bad = strcmp(hex, said)
@@ -121,6 +115,15 @@ static int check_sum(hid_t group, EVP_MD_CTX *sha, const char *shown, struct err
                   : 0;
     free(said);
     return bad;
+}
+
+static void digest_hex(EVP_MD_CTX *sha, char hex[65])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    EVP_DigestFinal_ex(sha, digest, &n);
+    for (unsigned i = 0; i < n && i < 32; i++)
+        snprintf(hex + (size_t)2 * i, 3, "%02x", digest[i]);
 }
 
 static int read_model(struct checkpoint *c, hid_t file, const char *shown, struct err *e)
@@ -137,7 +140,10 @@ static int read_model(struct checkpoint *c, hid_t file, const char *shown, struc
     bad = bad ? bad : read_group(group, &c->tensors, &c->tensor_count, sha, e);
     if (!bad && !c->tensor_count)
         bad = err_set(e, ERR_DATA, "holds no tensors");
-    bad = bad ? bad : check_sum(group, sha, shown, e);
+    if (!bad) {
+        digest_hex(sha, c->sha256);
+        bad = check_sum(group, c->sha256, shown, e);
+    }
     EVP_MD_CTX_free(sha);
     H5Gclose(group);
     return bad ? err_prefix(e, "%s: /model_state_dict: ", shown) : 0;

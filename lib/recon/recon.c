@@ -67,6 +67,25 @@ int recon_wrap_model(struct recon **r, struct spt *model, struct err *e)
     return code;
 }
 
+int recon_open_checkpoint(struct recon **r, const struct checkpoint *c, const char *device, int threads,
+                          int bf16, struct err *e)
+{
+    struct recon *it = NULL;
+    *r = NULL;
+    int code = create(&it, RECON_MODEL, c->path, e);
+    if (!code)
+        code = op_open(&it->ctx, device && strcmp(device, "auto") ? device : "cpu", threads, bf16, e);
+    if (!code) {
+        it->owner = 1;
+        code = recon_load(&it->model, c, &it->ctx, e);
+    }
+    if (code)
+        recon_close(it);
+    else
+        *r = it;
+    return code;
+}
+
 int recon_open_model(struct recon **r, const char *path, const char *device, int threads, int bf16,
                      struct err *e)
 {
@@ -75,19 +94,8 @@ int recon_open_model(struct recon **r, const char *path, const char *device, int
     int code = checkpoint_read(&c, path, 0, e);
     if (code)
         return code;
-    struct recon *it = NULL;
-    code = create(&it, RECON_MODEL, path, e);
-    if (!code)
-        code = op_open(&it->ctx, device && strcmp(device, "auto") ? device : "cpu", threads, bf16, e);
-    if (!code) {
-        it->owner = 1;
-        code = recon_load(&it->model, &c, &it->ctx, e);
-    }
+    code = recon_open_checkpoint(r, &c, device, threads, bf16, e);
     checkpoint_release(&c);
-    if (code)
-        recon_close(it);
-    else
-        *r = it;
     return code;
 }
 

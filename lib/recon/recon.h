@@ -27,6 +27,10 @@ struct recon;
 /* Loads a checkpoint onto a device ("cpu"; "ref" for tests). */
 int recon_open_model(struct recon **r, const char *path, const char *device, int threads, int bf16,
                      struct err *e);
+/* Of a checkpoint that was read already; what it holds is copied. */
+struct checkpoint;
+int recon_open_checkpoint(struct recon **r, const struct checkpoint *c, const char *device, int threads,
+                          int bf16, struct err *e);
 int recon_open_method(struct recon **r, enum recon_method method, struct err *e);
 /* Around a model that somebody else owns (validation during training). */
 int recon_wrap_model(struct recon **r, struct spt *model, struct err *e);
@@ -55,7 +59,6 @@ size_t recon_batch(const struct recon *r, uint32_t W, uint32_t H, size_t n, size
 size_t recon_frame_bytes(const struct model_config *c, uint32_t W, uint32_t H, size_t n, int train);
 
 /* Checkpoint <-> network. */
-struct checkpoint;
 int recon_load(struct spt **m, const struct checkpoint *c, struct op_ctx *ctx, struct err *e);
 int recon_fill(struct spt *m, const struct checkpoint *c, struct err *e);
 
