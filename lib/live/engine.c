@@ -129,7 +129,7 @@ static size_t take(struct engine *g)
 }
 
 /* Sessions of one batch may have come to differ by a checkpoint that was loaded anew. */
-static void run(struct engine *g, size_t n, uint64_t *inferred, uint64_t *failed, uint64_t *batches)
+static void run(struct engine *g, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         models_renew(g->models, &g->taken[i]->model);
@@ -144,9 +144,12 @@ static void run(struct engine *g, size_t n, uint64_t *inferred, uint64_t *failed
             g->taken[to++] = s;
         }
         engine_batch_run(&g->batch, g->taken + from, to - from);
-        *inferred += g->batch.inferred;
-        *failed += g->batch.failed;
-        ++*batches;
+        pthread_mutex_lock(&g->lock); /* counted before it is told: who was told finds it counted */
+        g->stats.inferred += to - from - g->batch.failed;
+        g->stats.failed += g->batch.failed;
+        g->stats.batches++;
+        pthread_mutex_unlock(&g->lock);
+        engine_batch_tell(&g->batch, g->taken + from, to - from);
     }
 }
 
@@ -175,13 +178,9 @@ static void *infer_loop(void *user)
     while (wait_for_work(g)) {
         wait_for_company(g);
         size_t n = take(g);
-        uint64_t inferred = 0, failed = 0, batches = 0;
         pthread_mutex_unlock(&g->lock);
-        run(g, n, &inferred, &failed, &batches);
+        run(g, n);
         pthread_mutex_lock(&g->lock);
-        g->stats.inferred += inferred;
-        g->stats.failed += failed;
-        g->stats.batches += batches;
         for (size_t i = 0; i < n; i++) {
             g->taken[i]->busy = 0;
             if (g->taken[i]->gone)

@@ -176,17 +176,14 @@ static void rebuild(struct engine_batch *b, struct engine_session **s, size_t B,
 
 static void tell(struct engine_batch *b, struct engine_session *s, size_t at)
 {
-    struct engine_result *r = &b->results[at];
-    const struct err *e = &b->errors[at];
-    if (e->code)
-        b->failed++;
-    else
-        b->inferred++;
+    const struct err *e = b->whole.code ? &b->whole : &b->errors[at];
     pthread_mutex_lock(&s->answering);
-    if (!s->closed && e->code)
+    if (!s->closed && e->code) {
         b->handlers.failed(b->handlers.user, s->user, s->work->frame_id, e);
-    else if (!s->closed)
-        b->handlers.result(b->handlers.user, r);
+    } else if (!s->closed) {
+        b->results[at].done = clock_seconds();
+        b->handlers.result(b->handlers.user, &b->results[at]);
+    }
     pthread_mutex_unlock(&s->answering);
 }
 
@@ -194,19 +191,11 @@ void engine_batch_run(struct engine_batch *b, struct engine_session **s, size_t 
 {
     enum recon_importance kind = map_kind(b, s[0]->model->recon);
     uint32_t w, h;
-    struct err e;
     recon_map_size(s[0]->model->recon, kind, b->W, b->H, &w, &h);
-    b->inferred = b->failed = 0;
-    if (grow(b, B, (size_t)w * h, &e)) {
-        for (size_t i = 0; i < B; i++) {
-            pthread_mutex_lock(&s[i]->answering);
-            if (!s[i]->closed)
-                b->handlers.failed(b->handlers.user, s[i]->user, s[i]->work->frame_id, &e);
-            pthread_mutex_unlock(&s[i]->answering);
-        }
-        b->failed = B;
+    b->whole.code = 0;
+    b->failed = B;
+    if (grow(b, B, (size_t)w * h, &b->whole))
         return;
-    }
     double now = clock_seconds();
     for (size_t i = 0; i < B; i++) {
         begin(b, s[i], i, B, now);
@@ -221,11 +210,16 @@ void engine_batch_run(struct engine_batch *b, struct engine_session **s, size_t 
         else
             conclude(b, s[i], i, kind, &b->errors[i]);
     }
-    for (size_t i = 0; i < B; i++) {
-        b->results[i].done = clock_seconds();
-        tell(b, s[i], i);
-    }
     models_measure(s[0]->model);
+    b->failed = 0;
+    for (size_t i = 0; i < B; i++)
+        b->failed += b->errors[i].code != 0;
+}
+
+void engine_batch_tell(struct engine_batch *b, struct engine_session **s, size_t B)
+{
+    for (size_t i = 0; i < B; i++)
+        tell(b, s[i], i);
 }
 
 void engine_batch_release(struct engine_batch *b)

@@ -49,15 +49,17 @@ struct engine_batch {
     enum recon_importance importance;
     struct recon_frame *frames; /* (B) */
     struct engine_result *results;
-    struct err *errors; /* (B) code 0: none */
-    float *out, *map;   /* (B,H,W), (B,h,w) */
+    struct err *errors, whole; /* (B), of all; code 0: none */
+    float *out, *map;          /* (B,H,W), (B,h,w) */
     uint8_t *rounded, *truth;
     size_t capacity[7];
-    uint64_t inferred, failed; /* of the last call */
+    uint64_t failed; /* of the last run */
 };
 
-/* Rebuilds the frames in work of B sessions with the same recon, and tells the handlers. */
+/* Rebuilds the frames in work of B sessions with the same recon. */
 void engine_batch_run(struct engine_batch *b, struct engine_session **s, size_t B);
+/* Tells the handlers what came of it. */
+void engine_batch_tell(struct engine_batch *b, struct engine_session **s, size_t B);
 void engine_batch_release(struct engine_batch *b);
 
 #endif

@@ -31,7 +31,7 @@ int policy_needs_map(const struct policy *p);
 /* Whether rebuilding the next frame can change anything: its quality is asked for, or its map by a set that is due. Where
  * nobody looks at the frame itself it may be left out, and policy_frame told without quality and map. */
 int policy_needs_frame(const struct policy *p);
-/* The first set (no map, drawn for frame 0, whatever frame comes first); uv (n,2). Its number is *set. */
+/* The first set (no map, drawn for frame 0); uv (n,2). Its number is *set. */
 int policy_first(struct policy *p, float *uv, int64_t *set, struct err *e);
 /* A frame that was received and not rebuilt counts for the schedule. */
 void policy_skipped(struct policy *p);
