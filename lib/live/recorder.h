@@ -1,6 +1,14 @@
 /* Recording in a thread of its own: everything that is accepted goes to the journal, and at a session's end a child
- * process (sgaps-import) makes DIR/<key>/<UTC time>-<session id>.h5 of it. Every function copies what it is given into a
- * bounded queue and returns at once; any thread may call. */
+ * process (sgaps-import --convert) makes DIR/<key>/<UTC time>-<session id>.h5 of it. Every function copies what it is
+ * given into a bounded queue and returns at once; any thread may call.
+ *
+ * For each session received = recorded + gaps, whatever happens: frames are numbered as they are put, and what the queue
+ * or the disk did not take stands in the journal as a GAP. When the disk takes nothing more, recording stops; every
+ * second it is tried again in a new segment, which then begins with the gaps.
+ *
+ * A session that resumes after its CLOSE is a new one to the recorder: recorder_session gives another number, and its
+ * frames become a recording of their own with the same session_id (and a later time in its name, or -2). One that
+ * resumes before its CLOSE goes on under its number in the same recording. */
 #ifndef SGAPS_LIVE_RECORDER_H
 #define SGAPS_LIVE_RECORDER_H
 
@@ -19,8 +27,10 @@ struct recorder_options {
     size_t segment_bytes; /* 0: 64 MiB */
     uint64_t floor_bytes; /* new sessions are refused when the file system has less free */
     const char *import;   /* the sgaps-import to run; NULL: the one beside this program */
-    /* From the recorder thread: something the operator has to know (disk full, a conversion that failed, a gap). */
+    /* From the recorder's threads: something the operator has to know (disk full, a conversion that failed, a gap). */
     void (*event)(void *user, const char *text);
+    /* From the recorder thread, may be NULL: this frame's write returned; seconds since its record's monotonic clock. */
+    void (*written)(void *user, uint64_t session, uint64_t ordinal, double seconds);
     void *user;
 };
 
@@ -29,16 +39,20 @@ struct recorder_stats {
     size_t queue_bytes;
     double write_seconds; /* spent writing, for the cost per frame */
     int stopped;          /* the disk is full: nothing is recorded for now */
+    uint64_t received;    /* frames put: frames + gaps + those that are in the queue */
+    uint64_t left_out;    /* sets and reconstructions that were not recorded */
 };
 
-/* Starts the thread and converts what an earlier process left in DIR/journal. */
+/* Starts the threads and converts what an earlier process left in DIR/journal. */
 int recorder_open(struct recorder **r, const struct recorder_options *o, struct err *e);
 /* A number for the session; ERR_IO below the floor or while stopped. j: an OPEN record, its session is filled in. */
 int recorder_session(struct recorder *r, struct journal_record *j, struct err *e);
-/* FRAME, SET, RECONSTRUCTION, CLOSE (which starts the conversion). */
+/* FRAME, SET, RECONSTRUCTION, CLOSE (which starts the conversion). Of a FRAME, ordinal is filled in here; clocks that are
+ * 0 are read. ERR_TEMPFAIL: strict, the queue is full, this frame does not count as received: put it again later. Sets
+ * and CLOSE are always taken, a reconstruction is left out when the queue is full. */
 int recorder_put(struct recorder *r, const struct journal_record *j, struct err *e);
 struct recorder_stats recorder_stats(struct recorder *r);
-/* Writes what is queued, waits for the conversions. */
+/* Writes what is queued, waits for the conversions. Sessions without CLOSE are converted as not ended cleanly. */
 void recorder_close(struct recorder *r);
 
 #endif
