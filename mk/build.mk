@@ -17,7 +17,7 @@ $(error SAN is 1 (address and undefined behaviour) or thread)
 endif
 
 need := hdf5 libfyaml libpng libcjson libcrypto zlib libwebsockets libsixel
-ifneq ($(filter-out help clean uninstall dist deps deps-build,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help clean uninstall dist doc deps deps-build,$(or $(MAKECMDGOALS),all)),)
 pkg_cflags := $(shell pkg-config --cflags $(need) 2>/dev/null)
 pkg_libs   := $(shell pkg-config --libs $(need) 2>/dev/null)
 endif

@@ -1,22 +1,64 @@
-# make install PREFIX=/usr/local DESTDIR=; uninstall removes exactly what install wrote; dist packs the tracked files.
-PREFIX  ?= /usr/local
-BINDIR  ?= $(PREFIX)/bin
-MANDIR  ?= $(PREFIX)/share/man
-INSTALL ?= install
-man_pages = $(wildcard man/*.[157])
+# make install PREFIX=/usr/local DESTDIR=; uninstall removes exactly what install wrote: both follow one plan, lines of
+# "mode, what, where to". dist packs the tracked files, the same bytes each time.
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR    ?= $(PREFIX)/share
+MANDIR     ?= $(DATADIR)/man
+DOCDIR     ?= $(DATADIR)/doc/sgaps
+BASHDIR    ?= $(DATADIR)/bash-completion/completions
+ZSHDIR     ?= $(DATADIR)/zsh/site-functions
+FISHDIR    ?= $(DATADIR)/fish/vendor_completions.d
+INSTALL    ?= install
 
-.PHONY: install uninstall dist
-install: all
-	$(INSTALL) -d $(DESTDIR)$(BINDIR)
-	$(INSTALL) -m 755 $(tool_bin) $(DESTDIR)$(BINDIR)
-	for page in $(man_pages); do \
-	    $(INSTALL) -d $(DESTDIR)$(MANDIR)/man$${page##*.} && \
-	    $(INSTALL) -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.} || exit 1; \
+man_pages = $(sort $(wildcard man/*.[157]))
+# A header that says it is private to its room stays at home.
+headers   = $(patsubst lib/%,%,$(filter-out $(shell grep -lir --include='*.h' '^/\* .*private to\|^ \* .*private to' lib),$(shell find lib -name '*.h' | LC_ALL=C sort)))
+examples  = $(shell find examples -type f ! -path '*/__pycache__/*' ! -name '*.pyc' | LC_ALL=C sort)
+
+plan = $(foreach t,$(tools),'755 $(bin)/sgaps-$t $(BINDIR)/sgaps-$t') \
+       $(foreach p,$(man_pages),'644 $p $(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p)') \
+       $(foreach t,$(tools),'644 $(completions)/bash/sgaps-$t $(BASHDIR)/sgaps-$t') \
+       $(foreach t,$(tools),'644 $(completions)/fish/sgaps-$t.fish $(FISHDIR)/sgaps-$t.fish') \
+       '644 $(completions)/zsh/_sgaps $(ZSHDIR)/_sgaps' \
+       '644 $(archive) $(LIBDIR)/libsgaps.a' \
+       '644 $(O)/sgaps.pc $(LIBDIR)/pkgconfig/sgaps.pc' \
+       $(foreach h,$(headers),'644 lib/$h $(INCLUDEDIR)/sgaps/$h') \
+       $(foreach f,README.md SPEED.md LICENSE $(examples),'644 $f $(DOCDIR)/$f')
+
+.PHONY: install uninstall dist completions doc
+install: all completions $(O)/sgaps.pc
+	@printf '%s\n' $(plan) | while read -r mode from to; do \
+	    $(INSTALL) -D -m "$$mode" "$$from" "$(DESTDIR)$$to" || exit 1; \
+	done
+	@echo "installed: $(words $(tools)) tools in $(DESTDIR)$(BINDIR), $(words $(man_pages)) pages, the library and completions below $(DESTDIR)$(PREFIX)"
+
+# Folders that carry the project's name go too, once they are empty.
+uninstall:
+	@printf '%s\n' $(plan) | while read -r mode from to; do rm -f "$(DESTDIR)$$to"; done
+	@for folder in "$(DESTDIR)$(INCLUDEDIR)/sgaps" "$(DESTDIR)$(DOCDIR)"; do \
+	    if [ -d "$$folder" ]; then find "$$folder" -depth -type d -empty -delete; fi; \
 	done
 
-uninstall:
-	rm -f $(tools:%=$(DESTDIR)$(BINDIR)/sgaps-%)
-	for page in $(man_pages); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+completions := $(O)/completions
+completions: $(completions)/zsh/_sgaps
+$(completions)/zsh/_sgaps: mk/completions.pl man/sgaps-config.5 $(tool_bin)
+	@mkdir -p $(completions)
+	$(if $(V),,@)perl mk/completions.pl $(bin) $(completions) $(tools)
 
+$(O)/sgaps.pc: mk/sgaps.pc.in Makefile mk/install.mk mk/build.mk FORCE
+	@mkdir -p $(@D)
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@NEED@|$(need)|' -e 's|@LIBS@|$(filter-out $(pkg_libs),$(libs))|' mk/sgaps.pc.in >$@
+.PHONY: FORCE
+FORCE:
+
+# The pages as HTML, with links between them, in $(BUILD)/doc.
+doc:
+	@sh mk/html.sh $(BUILD)/doc $(man_pages)
+
+DIST ?= sgaps-$(VERSION).tar.gz
 dist:
-	git archive --format=tar.gz --prefix=sgaps-$(VERSION)/ -o sgaps-$(VERSION).tar.gz HEAD
+	@git archive --format=tar --prefix=sgaps-$(VERSION)/ HEAD | gzip -n -9 >'$(DIST)'
+	@echo '$(DIST)'

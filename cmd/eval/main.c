@@ -224,8 +224,8 @@ int main(int argc, char **argv)
     const struct option_row rows[] = {
         {OPTION_LIST, 'm', "model", &o.models, "CKPT", "a checkpoint to compare; may be given several times",
          0, 0},
-        {OPTION_LIST, 0, "method", &o.methods, "M",
-         "nearest, linear, natural or thumbnail, beside the models; may be given several times", 0, 0},
+        {OPTION_LIST, 0, "method", &o.methods, "nearest|linear|natural|thumbnail",
+         "a method beside the models; may be given several times", 0, 0},
         {OPTION_TEXT, 'n', "samples", &o.budgets, "N,...",
          "samples a frame for -m and --method, drawn from the full frames; default: the recorded ones", 0, 0},
         {OPTION_CHOICE, 0, "pattern", &o.pattern, "grid|random|bluenoise|importance_only|hybrid|adaptive",
