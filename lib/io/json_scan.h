@@ -1,6 +1,6 @@
 /* A strict JSON reader that goes over the text once and builds nothing: for messages, whose arrays are long. Refuses what
- * RFC 8259 does: leading zeros, hex, NaN, single quotes, trailing commas, control characters in strings, broken UTF-8
- * escapes, nesting deeper than 32. Private to lib/io. */
+ * RFC 8259 does: leading zeros, hex, NaN, single quotes, trailing commas, control characters in strings, what is no
+ * UTF-8 in strings, broken escapes, nesting deeper than 32. Private to lib/io. */
 #ifndef SGAPS_IO_JSON_SCAN_H
 #define SGAPS_IO_JSON_SCAN_H
 
@@ -27,7 +27,12 @@ int scan_next(struct json_scan *s, char closing, size_t count);
 int scan_text(struct json_scan *s, char *out, size_t size, int cut);
 /* A member's name and its colon; a name longer than size is cut, so it equals none that is known. */
 int scan_key(struct json_scan *s, char *out, size_t size);
+/* The same, and which of names (each shorter than 32) it is: count when none, -1 when something is wrong. */
+int scan_name(struct json_scan *s, const char *const *names, int count);
 int scan_number(struct json_scan *s, double *out);
+/* An object of n numbers exactly as most clients write it, lead[0] number lead[1] number ... }, without spaces: 1 and the
+ * numbers in out, or 0 and nothing is taken (the calls above then say what it is). */
+int scan_usual(struct json_scan *s, const char *const *lead, int n, double *out);
 int scan_bool(struct json_scan *s, int *out);
 /* Any value; *from, *n (may be NULL): where it stood. */
 int scan_skip(struct json_scan *s, const char **from, size_t *n);

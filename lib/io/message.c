@@ -1,322 +1,186 @@
+/* The envelope of a message, and the two that are no frames: session_start and heartbeat. */
 #include "io/message.h"
 
 #include <math.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
-#include "io/json_scan.h"
-#include "io/png_file.h"
+#include "io/message_private.h"
 
-static const double FRAME_ID_LIMIT = 9007199254740992.0; /* 2^53: what a JSON number holds exactly */
-
-/* One message being read. The first error counts. */
-struct reader {
-    struct message *m;
-    struct json_scan s;
-    double value_range;
-    size_t max_samples, max_state;
-    double num_pixels; /* -1: not said */
-    int has_frame_id, has_pixels, bad;
-    unsigned seen; /* fields met, by their place in the table */
-    struct err *e;
-};
-
-#define fault(r, ...) ((r)->bad = (r)->bad ? (r)->bad : err_set((r)->e, ERR_DATA, __VA_ARGS__))
-
-/* JSON's own errors, with where they are. */
-static int syntax(struct reader *r)
+const char *message_fault_name(enum message_fault fault)
 {
-    return fault(r, "invalid JSON at byte %zu: %s", (size_t)(r->s.at - r->s.start), r->s.wrong);
+    static const char *const names[] = {"NONE",
+                                        "INVALID_JSON",
+                                        "UNKNOWN_MESSAGE_TYPE",
+                                        "INVALID_FRAME_DATA",
+                                        "INVALID_CHECKPOINT_KEY",
+                                        "STATE_TOO_LONG",
+                                        "UNKNOWN_SET"};
+    return (size_t)fault < sizeof names / sizeof *names ? names[fault] : names[0];
 }
 
-static int number(struct reader *r, const char *name, double low, double high, double *out)
+int message_syntax(struct message_reader *r)
 {
-    char c = scan_peek(&r->s);
+    return message_refuse(r, MESSAGE_INVALID_JSON, "invalid JSON at byte %zu: %s",
+                          (size_t)(r->s.at - r->s.start), r->s.wrong);
+}
+
+/* --- numbers --- */
+
+/* The place is only put into words when something is wrong there: 1,500 of them are read in a frame. */
+static const char *place_text(struct message_place at, char out[64])
+{
+    if (at.index == SIZE_MAX)
+        return at.name;
+    snprintf(out, 64, "%s[%zu]%s%s", at.name, at.index, at.member ? "." : "", at.member ? at.member : "");
+    return out;
+}
+
+int message_number(struct message_reader *r, struct message_place at, double low, double high, double *out)
+{
+    char text[64], c = scan_peek(&r->s);
     if (c != '-' && !(c >= '0' && c <= '9'))
-        return fault(r, "%s: is no number", name);
+        return message_refuse(r, r->usual, "%s: is no number", place_text(at, text));
     if (scan_number(&r->s, out))
-        return syntax(r);
-    return *out >= low && *out <= high
-               ? 0
-               : fault(r, "%s: %.17g is outside [%.17g,%.17g]", name, *out, low, high);
+        return message_syntax(r);
+    if (*out >= low && *out <= high)
+        return 0;
+    return message_refuse(r, r->usual, "%s: %.17g is outside [%.17g,%.17g]", place_text(at, text), *out, low,
+                          high);
 }
 
-static int whole(struct reader *r, const char *name, double low, double high, double *out)
+int message_whole(struct message_reader *r, const char *name, double low, double high, double *out)
 {
-    if (number(r, name, low, high, out))
+    struct message_place at = {name, SIZE_MAX, NULL};
+    if (message_number(r, at, low, high, out))
         return -1;
-    return *out == floor(*out) ? 0 : fault(r, "%s: %.17g is no whole number", name, *out);
+    return *out == floor(*out) ? 0 : message_refuse(r, r->usual, "%s: %.17g is no whole number", name, *out);
 }
 
-/* --- fields --- */
-
-static int read_key(struct reader *r, const char *name)
-{
-    char *key = r->m->checkpoint_key;
-    if (scan_text(&r->s, key, sizeof r->m->checkpoint_key, 0))
-        return syntax(r);
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    if (!*key || *key == '.' || key[strspn(key, allowed)])
-        return fault(r, "%s: is not of 1 to 64 letters, digits, ._- without a leading point", name);
-    return 0;
-}
-
-static int read_client(struct reader *r, const char *name)
-{
-    (void)name;
-    return scan_text(&r->s, r->m->client_name, sizeof r->m->client_name, 1) ? syntax(r) : 0;
-}
-
-static int read_resolution(struct reader *r, const char *name)
+int message_read_resolution(struct message_reader *r, const char *name)
 {
     double side[2] = {0};
     size_t n = 0;
     for (scan_open(&r->s, '['); scan_next(&r->s, ']', n); n++)
-        if (n == 2 ? fault(r, "%s: is not [w,h]", name) : whole(r, name, 1, 65535, &side[n]))
+        if (n == 2 ? message_refuse(r, r->usual, "%s: is not [w,h]", name)
+                   : message_whole(r, name, 1, 65535, &side[n]))
             return -1;
     if (r->s.wrong)
-        return syntax(r);
+        return message_syntax(r);
     if (n != 2)
-        return fault(r, "%s: is not [w,h]", name);
+        return message_refuse(r, r->usual, "%s: is not [w,h]", name);
     r->m->width = (uint32_t)side[0];
     r->m->height = (uint32_t)side[1];
     return 0;
 }
 
-static int read_debug(struct reader *r, const char *name)
+/* --- session_start --- */
+
+static int is_name(const char *text)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    return *text && *text != '.' && !text[strspn(text, allowed)];
+}
+
+static int read_text(struct message_reader *r, char *out, size_t size, int cut)
+{
+    return scan_text(&r->s, out, size, cut) ? message_syntax(r) : 0;
+}
+
+/* Too long a text is no JSON error but a name that is not allowed: it is cut one byte after what is. */
+static int read_name(struct message_reader *r, const char *name, char *out, size_t size,
+                     enum message_fault kind)
+{
+    char text[80];
+    if (read_text(r, text, sizeof text, 1))
+        return -1;
+    if (!is_name(text) || strlen(text) >= size)
+        return message_refuse(r, kind, "%s: is not of 1 to %zu letters, digits, ._- without a leading point",
+                              name, size - 1);
+    memcpy(out, text, strlen(text) + 1);
+    return 0;
+}
+
+static int read_key(struct message_reader *r, const char *name)
+{
+    return read_name(r, name, r->m->checkpoint_key, sizeof r->m->checkpoint_key,
+                     MESSAGE_INVALID_CHECKPOINT_KEY);
+}
+
+static int read_client(struct message_reader *r, const char *name)
 {
     (void)name;
-    return scan_bool(&r->s, &r->m->debug) ? syntax(r) : 0;
+    return read_text(r, r->m->client_name, sizeof r->m->client_name, 1);
 }
 
-static int read_value_range(struct reader *r, const char *name)
+static int read_debug(struct message_reader *r, const char *name)
 {
-    double x;
-    if (number(r, name, 1, 255, &x))
-        return -1;
-    r->m->value_range = x;
-    return x == 1 || x == 255 ? 0 : fault(r, "%s: is neither 255 nor 1", name);
+    (void)name;
+    return scan_bool(&r->s, &r->m->debug) ? message_syntax(r) : 0;
 }
 
-static int read_frame_id(struct reader *r, const char *name)
+static int read_value_range(struct message_reader *r, const char *name)
 {
-    double x;
-    if (whole(r, name, 0, FRAME_ID_LIMIT, &x))
+    struct message_place at = {name, SIZE_MAX, NULL};
+    if (message_number(r, at, 1, 255, &r->m->value_range))
         return -1;
-    r->m->frame_id = (int64_t)x;
-    r->has_frame_id = 1;
+    return r->m->value_range == 1 || r->m->value_range == 255
+               ? 0
+               : message_refuse(r, r->usual, "%s: is neither 255 nor 1", name);
+}
+
+/* "" in the fields that may be left out is how C# writes a string that was never set. */
+static int read_coordinate_format(struct message_reader *r, const char *name)
+{
+    char text[16];
+    if (read_text(r, text, sizeof text, 1))
+        return -1;
+    int *array = &r->m->coordinates_array;
+    *array = !strcmp(text, "array") ? 1 : !strcmp(text, "objects") ? 0 : -1;
+    return *array >= 0 || !*text ? 0 : message_refuse(r, r->usual, "%s: is neither objects nor array", name);
+}
+
+static int read_resume(struct message_reader *r, const char *name)
+{
+    const char *at = r->s.at; /* at the text: its kind was looked at */
+    if (r->s.end - at >= 2 && at[1] == '"')
+        return read_text(r, r->m->resume, sizeof r->m->resume, 0);
+    return read_name(r, name, r->m->resume, sizeof r->m->resume, r->usual);
+}
+
+static int read_token(struct message_reader *r, const char *name)
+{
+    char text[sizeof r->m->token + 8];
+    if (read_text(r, text, sizeof text, 1))
+        return -1;
+    if (strlen(text) >= sizeof r->m->token)
+        return message_refuse(r, r->usual, "%s: is longer than %zu bytes", name, sizeof r->m->token - 1);
+    memcpy(r->m->token, text, strlen(text) + 1);
     return 0;
 }
 
-static int read_set_id(struct reader *r, const char *name)
+static const char *const start_names[] = {"checkpoint_key", "client_name",       "resolution", "debug",
+                                          "value_range",    "coordinate_format", "resume",     "token"};
+static int (*const start_readers[])(struct message_reader *, const char *) = {
+    read_key,    read_client, message_read_resolution, read_debug, read_value_range, read_coordinate_format,
+    read_resume, read_token};
+static const struct message_fields start_fields = {sizeof start_names / sizeof *start_names, start_names,
+                                                   "\"\"[t0\"\"\"", start_readers};
+
+/* --- heartbeat --- */
+
+static int read_beat(struct message_reader *r, const char *name)
 {
-    double x;
-    if (whole(r, name, 0, FRAME_ID_LIMIT, &x))
-        return -1;
-    r->m->set_id = (int64_t)x;
-    return 0;
+    struct message_place at = {name, SIZE_MAX, NULL};
+    return message_number(r, at, -1e300, 1e300, &r->m->timestamp);
 }
 
-static int read_timestamp(struct reader *r, const char *name)
-{
-    return number(r, name, -1e300, 1e300, &r->m->timestamp);
-}
+static const char *const beat_names[] = {"timestamp"};
+static int (*const beat_readers[])(struct message_reader *, const char *) = {read_beat};
+static const struct message_fields beat_fields = {1, beat_names, "0", beat_readers};
 
-static int read_num_pixels(struct reader *r, const char *name)
-{
-    return whole(r, name, 0, FRAME_ID_LIMIT, &r->num_pixels);
-}
-
-static int pixel(struct reader *r, size_t i, double p[3])
-{
-    static const char *const names[3] = {"u", "v", "value"};
-    const double high[3] = {1, 1, r->value_range};
-    unsigned seen = 0;
-    char key[8], place[48];
-    size_t n = 0;
-    for (scan_open(&r->s, '{'); scan_next(&r->s, '}', n); n++) {
-        if (scan_key(&r->s, key, sizeof key))
-            break;
-        int at = 0;
-        while (at < 3 && strcmp(key, names[at]))
-            at++;
-        if (at == 3) {
-            scan_skip(&r->s, NULL, NULL);
-            continue;
-        }
-        snprintf(place, sizeof place, "pixels[%zu].%s", i, names[at]);
-        if (seen & (1u << at))
-            return fault(r, "%s: is there twice", place);
-        seen |= 1u << at;
-        if (number(r, place, 0, high[at], &p[at]))
-            return -1;
-    }
-    if (r->s.wrong)
-        return fault(r, "pixels[%zu]: %s (byte %zu)", i, r->s.wrong, (size_t)(r->s.at - r->s.start));
-    for (int at = 0; at < 3; at++)
-        if (!(seen & (1u << at)))
-            return fault(r, "pixels[%zu]: has no %s", i, names[at]);
-    return 0;
-}
-
-static int sample_room(struct message *m, size_t n, struct err *e)
-{
-    size_t points = m->capacity, values = m->capacity;
-    int bad = mem_grow(&m->uv, &points, n, 2 * sizeof *m->uv, "samples", e);
-    bad = bad ? bad : mem_grow(&m->value, &values, points, sizeof *m->value, "samples", e);
-    if (!bad)
-        m->capacity = points;
-    return bad;
-}
-
-static int read_pixels(struct reader *r, const char *name)
-{
-    struct message *m = r->m;
-    r->has_pixels = 1;
-    m->n = 0;
-    for (scan_open(&r->s, '['); scan_next(&r->s, ']', m->n); m->n++) {
-        double p[3] = {0};
-        if (m->n >= r->max_samples)
-            return fault(r, "%s: more than %zu", name, r->max_samples);
-        if (pixel(r, m->n, p))
-            return -1;
-        if (m->n >= m->capacity && (r->bad = sample_room(m, m->n + 1, r->e)))
-            return -1;
-        m->uv[2 * m->n] = (float)p[0];
-        m->uv[2 * m->n + 1] = (float)p[1];
-        m->value[m->n] = (uint8_t)lrint(p[2] * (255 / r->value_range));
-    }
-    return r->s.wrong ? syntax(r) : 0;
-}
-
-static int read_state(struct reader *r, const char *name)
-{
-    struct message *m = r->m;
-    m->state_n = 0;
-    for (scan_open(&r->s, '['); scan_next(&r->s, ']', m->state_n); m->state_n++) {
-        char place[40];
-        double x;
-        if (m->state_n >= r->max_state)
-            return fault(r, "%s: more than %zu values", name, r->max_state);
-        snprintf(place, sizeof place, "%s[%zu]", name, m->state_n);
-        if (number(r, place, -3.4e38, 3.4e38, &x))
-            return -1;
-        if (m->state_n >= m->state_capacity &&
-            (r->bad =
-                 mem_grow(&m->state, &m->state_capacity, m->state_n + 1, sizeof *m->state, "a state", r->e)))
-            return -1;
-        m->state[m->state_n] = (float)x;
-    }
-    return r->s.wrong ? syntax(r) : 0;
-}
-
-/* --- the full frame --- */
-
-struct bytes {
-    const unsigned char *at;
-    size_t left;
-};
-
-static size_t read_bytes(void *source, void *out, size_t n)
-{
-    struct bytes *b = source;
-    size_t part = n < b->left ? n : b->left;
-    memcpy(out, b->at, part);
-    b->at += part;
-    b->left -= part;
-    return part;
-}
-
-/* Unity writes the bottom row first. */
-static void flip(uint8_t *image, size_t W, size_t H)
-{
-    for (size_t y = 0; y < H / 2; y++)
-        for (size_t x = 0; x < W; x++) {
-            uint8_t *a = image + y * W + x, *b = image + (H - 1 - y) * W + x, t = *a;
-            *a = *b;
-            *b = t;
-        }
-}
-
-static int decode_image(struct reader *r, const char *name, const char *text)
-{
-    struct message *m = r->m;
-    size_t n = strlen(text);
-    unsigned char *binary = malloc(n / 4 * 3 + 3);
-    if (!binary)
-        return r->bad = err_memory(r->e, "an image", n);
-    int length = n % 4 || n > INT32_MAX ? -1 : EVP_DecodeBlock(binary, (const unsigned char *)text, (int)n);
-    if (length >= 0) {
-        for (int i = 0; i < 2 && n > (size_t)i && text[n - 1 - (size_t)i] == '='; i++)
-            length--;
-        struct bytes source = {binary, (size_t)length};
-        r->bad = png_decode(read_bytes, &source, name, &m->image, &m->image_w, &m->image_h, r->e);
-        if (!r->bad)
-            flip(m->image, m->image_w, m->image_h);
-    } else
-        fault(r, "%s: is no base64", name);
-    free(binary);
-    return r->bad ? -1 : 0;
-}
-
-static int read_image(struct reader *r, const char *name)
-{
-    size_t room = (size_t)(r->s.end - r->s.at) + 1; /* decoded text is never longer */
-    char *text = malloc(room);
-    if (!text)
-        return r->bad = err_memory(r->e, "an image", room);
-    int bad = scan_text(&r->s, text, room, 0) ? syntax(r) : *text ? decode_image(r, name, text) : 0;
-    free(text);
-    return bad;
-}
-
-/* --- messages --- */
-
-struct field {
-    const char *name;
-    int (*read)(struct reader *r, const char *name);
-};
-
-static const struct field start_fields[] = {
-    {"checkpoint_key", read_key}, {"client_name", read_client},      {"resolution", read_resolution},
-    {"debug", read_debug},        {"value_range", read_value_range}, {NULL, NULL},
-};
-static const struct field frame_fields[] = {
-    {"frame_id", read_frame_id},     {"timestamp", read_timestamp},     {"resolution", read_resolution},
-    {"num_pixels", read_num_pixels}, {"pixels", read_pixels},           {"state_vector", read_state},
-    {"set_id", read_set_id},         {"full_frame_base64", read_image}, {NULL, NULL},
-};
-
-static int read_payload(struct reader *r, const struct field *fields, const char *text, size_t n)
-{
-    char key[32];
-    size_t count = 0;
-    struct json_scan outer = r->s;
-    scan_begin(&r->s, text, n);
-    r->s.start = outer.start;
-    for (scan_open(&r->s, '{'); scan_next(&r->s, '}', count); count++) {
-        if (scan_key(&r->s, key, sizeof key))
-            break;
-        int i = 0;
-        while (fields[i].name && strcmp(key, fields[i].name))
-            i++;
-        if (!fields[i].name) {
-            scan_skip(&r->s, NULL, NULL);
-            continue;
-        }
-        if (r->seen & (1u << i))
-            return fault(r, "%s: is there twice", key);
-        r->seen |= 1u << i;
-        if (scan_peek(&r->s) == 'n') /* null: as if it were not there */
-            scan_skip(&r->s, NULL, NULL);
-        else if (fields[i].read(r, key) || r->bad)
-            return -1;
-    }
-    return r->s.wrong ? syntax(r) : 0;
-}
+/* --- the envelope --- */
 
 static enum message_type type_of(const char *name)
 {
@@ -327,22 +191,132 @@ static enum message_type type_of(const char *name)
     return (enum message_type)i;
 }
 
-static int check_frame(struct reader *r)
+static const struct message_fields *fields_of(enum message_type type)
 {
-    if (!r->has_frame_id)
-        return fault(r, "frame_id: is missing");
-    if (!r->has_pixels || !r->m->n)
-        return fault(r, "pixels: is missing or empty");
-    if (r->num_pixels >= 0 && r->num_pixels != (double)r->m->n)
-        return fault(r, "num_pixels: is %.0f, pixels has %zu", r->num_pixels, r->m->n);
+    return type == MESSAGE_SESSION_START ? &start_fields
+           : type == MESSAGE_HEARTBEAT   ? &beat_fields
+           : type == MESSAGE_OTHER       ? NULL
+                                         : &message_frame_fields;
+}
+
+/* Whether the value that comes is of the kind that the field wants. */
+static int check_kind(struct message_reader *r, const char *name, char kind)
+{
+    char c = scan_peek(&r->s);
+    if (c == '-' || (c >= '0' && c <= '9'))
+        c = '0';
+    else if (c == 'f')
+        c = 't';
+    if (c == kind)
+        return 0;
+    int is_key = !strcmp(name, "checkpoint_key");
+    return message_refuse(r, is_key ? MESSAGE_INVALID_CHECKPOINT_KEY : r->usual, "%s: is %s", name,
+                          kind == '['   ? "no array"
+                          : kind == '"' ? "no text"
+                          : kind == 't' ? "neither true nor false"
+                                        : "no number");
+}
+
+static int read_payload(struct message_reader *r)
+{
+    const struct message_fields *f = fields_of(r->m->type);
+    size_t count = 0;
+    unsigned seen = 0;
+    if (!f)
+        return scan_skip(&r->s, NULL, NULL) ? message_syntax(r) : 0;
+    if (scan_peek(&r->s) != '{')
+        return message_refuse(r, r->usual, "payload: is no object");
+    for (scan_open(&r->s, '{'); scan_next(&r->s, '}', count); count++) {
+        int i = scan_name(&r->s, f->name, f->count);
+        if (i < 0)
+            break;
+        if (i == f->count) {
+            scan_skip(&r->s, NULL, NULL);
+            continue;
+        }
+        if (seen & (1u << i))
+            return message_refuse(r, r->usual, "%s: is there twice", f->name[i]);
+        seen |= 1u << i;
+        if (scan_peek(&r->s) == 'n') /* null: as if it were not there */
+            scan_skip(&r->s, NULL, NULL);
+        else if (check_kind(r, f->name[i], f->kind[i]) || f->read[i](r, f->name[i]))
+            return -1;
+    }
+    return r->s.wrong ? message_syntax(r) : 0;
+}
+
+/* Where the payload stood in a message that has its type behind it. */
+struct late_payload {
+    const char *at;
+    size_t n;
+    int there;
+};
+
+static int read_type(struct message_reader *r)
+{
+    char type[64];
+    if (scan_peek(&r->s) != '"')
+        return message_refuse(r, MESSAGE_UNKNOWN_TYPE, "type: is no text");
+    if (read_text(r, type, sizeof type, 1))
+        return -1;
+    r->m->type = type_of(type);
+    r->usual = r->m->type == MESSAGE_FRAME_DATA || r->m->type == MESSAGE_FRAME_DATA_DEBUG
+                   ? MESSAGE_INVALID_FRAME_DATA
+                   : MESSAGE_INVALID_JSON;
     return 0;
 }
 
-static void reset(struct message *m)
+static int read_envelope(struct message_reader *r, struct late_payload *late)
+{
+    static const char *const names[] = {"type", "payload"};
+    size_t count = 0;
+    int seen = 0;
+    for (scan_open(&r->s, '{'); scan_next(&r->s, '}', count); count++) {
+        int i = scan_name(&r->s, names, 2);
+        if (i < 0)
+            break;
+        if (i < 2 && (seen & 1 << i))
+            return message_refuse(r, r->usual, "%s: is there twice", names[i]);
+        seen |= 1 << i;
+        if (i == 2)
+            scan_skip(&r->s, NULL, NULL);
+        else if (i == 0 ? read_type(r) : (seen & 1) && read_payload(r))
+            return -1;
+        else if (i == 1 && !(seen & 1))
+            scan_skip(&r->s, &late->at, &late->n);
+    }
+    late->there = seen & 2;
+    if (scan_end(&r->s))
+        return message_syntax(r);
+    return seen & 1 ? 0 : message_refuse(r, MESSAGE_UNKNOWN_TYPE, "type: is missing");
+}
+
+static int read_message(struct message_reader *r)
+{
+    struct late_payload late = {0};
+    if (read_envelope(r, &late))
+        return -1;
+    struct message *m = r->m;
+    if (late.at) {
+        struct json_scan whole = r->s;
+        scan_begin(&r->s, late.at, late.n);
+        r->s.start = whole.start;
+        if (read_payload(r))
+            return -1;
+    }
+    if (m->type == MESSAGE_OTHER || m->type == MESSAGE_HEARTBEAT)
+        return 0;
+    if (!late.there)
+        return message_refuse(r, r->usual, "payload: is missing");
+    return m->type == MESSAGE_SESSION_START ? 0 : message_check_frame(r);
+}
+
+void message_reset(struct message *m)
 {
     free(m->image);
     struct message fresh = {.type = MESSAGE_OTHER,
                             .value_range = 255,
+                            .coordinates_array = -1,
                             .set_id = -1,
                             .capacity = m->capacity,
                             .uv = m->uv,
@@ -353,45 +327,39 @@ static void reset(struct message *m)
     *m = fresh;
 }
 
+/* A field was wrong and nothing behind it was read: text that is no JSON is called so, wherever it breaks. */
+static void check_rest(struct message_reader *r, const char *text, size_t len)
+{
+    struct err first = {0};
+    scan_begin(&r->s, text, len);
+    scan_skip(&r->s, NULL, NULL);
+    if (!scan_end(&r->s))
+        return;
+    if (r->e)
+        first = *r->e;
+    r->bad = 0;
+    message_refuse(r, MESSAGE_INVALID_JSON, "%.400s (invalid JSON at byte %zu: %s)", first.text,
+                   (size_t)(r->s.at - r->s.start), r->s.wrong);
+}
+
 int message_parse(struct message *m, const char *text, size_t len, double value_range, size_t max_samples,
                   size_t max_state, struct err *e)
 {
-    struct reader r = {.m = m,
-                       .value_range = value_range,
-                       .max_samples = max_samples,
-                       .max_state = max_state,
-                       .num_pixels = -1,
-                       .e = e};
-    const char *payload = NULL;
-    size_t n = 0, count = 0;
-    char key[16], type[64] = "";
-    int seen = 0;
-    reset(m);
+    struct message_reader r = {.m = m,
+                               .value_range = value_range,
+                               .max_samples = max_samples,
+                               .max_state = max_state,
+                               .usual = MESSAGE_INVALID_JSON,
+                               .num_pixels = -1,
+                               .e = e};
+    message_reset(m);
     scan_begin(&r.s, text, len);
-    for (scan_open(&r.s, '{'); scan_next(&r.s, '}', count); count++) {
-        if (scan_key(&r.s, key, sizeof key))
-            break;
-        int field = !strcmp(key, "type") ? 1 : !strcmp(key, "payload") ? 2 : 0;
-        if (seen & field)
-            return fault(&r, "%s: is there twice", key);
-        seen |= field;
-        if (field == 1)
-            scan_text(&r.s, type, sizeof type, 1);
-        else
-            scan_skip(&r.s, field == 2 ? &payload : NULL, field == 2 ? &n : NULL);
-    }
-    if (scan_end(&r.s))
-        return syntax(&r);
-    if (!(seen & 1))
-        return fault(&r, "type: is missing");
-    m->type = type_of(type);
-    if (m->type == MESSAGE_OTHER || m->type == MESSAGE_HEARTBEAT)
+    if (!read_message(&r)) {
+        m->fault = m->type == MESSAGE_OTHER ? MESSAGE_UNKNOWN_TYPE : MESSAGE_FAULT_NONE;
         return 0;
-    if (!payload)
-        return fault(&r, "payload: is missing");
-    if (!read_payload(&r, m->type == MESSAGE_SESSION_START ? start_fields : frame_fields, payload, n) &&
-        m->type != MESSAGE_SESSION_START)
-        check_frame(&r);
+    }
+    if (r.bad == ERR_DATA && m->fault != MESSAGE_INVALID_JSON)
+        check_rest(&r, text, len);
     return r.bad;
 }
 

@@ -38,7 +38,7 @@ struct message {
     char resume[65], token[513]; /* "" when not there */
     /* frame_data */
     int64_t frame_id, set_id; /* set_id -1: none */
-    double timestamp;
+    double timestamp;         /* of a heartbeat too */
     size_t n, capacity;
     float *uv;      /* (n,2) */
     uint8_t *value; /* (n) scaled and rounded to 0..255 */
@@ -46,10 +46,14 @@ struct message {
     float *state;
     uint8_t *image; /* full_frame_base64 decoded, row 0 = top, or NULL */
     uint32_t image_w, image_h;
-    enum message_fault fault; /* of the last parse that failed */
+    enum message_fault
+        fault; /* MESSAGE_FAULT_NONE when the message is a client's and sound, or memory is short */
 };
 /* Parses one line of len bytes (no line end). value_range of the session scales values. max_samples and max_state
- * bound what is taken. ERR_DATA names the field and the first offending index. m is reused from line to line. */
+ * bound what is taken. ERR_DATA names the field and the first offending index, and m->fault says which error of the
+ * protocol it is; a text that is no JSON is MESSAGE_INVALID_JSON whatever else is wrong with it. A message of a type that
+ * no client sends is no failure: type MESSAGE_OTHER, fault MESSAGE_UNKNOWN_TYPE. m is reused from line to line; what it
+ * holds after a failure is of no use. */
 int message_parse(struct message *m, const char *text, size_t len, double value_range, size_t max_samples,
                   size_t max_state, struct err *e);
 void message_release(struct message *m);

@@ -16,7 +16,10 @@ int message_parse_binary(struct message *m, const void *data, size_t n, double v
                          struct err *e);
 
 enum binary_coordinates { BINARY_OF_SET, BINARY_U16, BINARY_F32 };
-void message_write_frame_binary(struct text *t, const struct message *m, enum binary_coordinates kind);
+/* With m->image as PNG behind it. ERR_DATA for more than 65535 samples or state values. */
+int message_write_frame_binary(struct text *t, const struct message *m, enum binary_coordinates kind,
+                               struct err *e);
+/* Coordinates go as u16: rounded to 1/65535, which is 0.03 pixels on a screen of 4096. */
 void message_write_coordinates_binary(struct text *t, int64_t target_frame_id, int64_t set_id,
                                       const float *uv, size_t n);
 

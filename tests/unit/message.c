@@ -49,8 +49,11 @@ static void test_frames(void)
     ok(!message_parse(&m, half, sizeof half - 1, 1, 10, 10, &e) && m.value[0] == 128,
        "a value of 0.5 of 1 is 128");
     ok(!parse(&m, "{\"type\":\"uv_coordinates\",\"payload\":{\"coordinates\":[]}}", &e) &&
-           m.type == MESSAGE_OTHER && !parse(&m, "{\"type\":\"heartbeat\"}", &e) &&
-           m.type == MESSAGE_HEARTBEAT,
+           m.type == MESSAGE_OTHER && m.fault == MESSAGE_UNKNOWN_TYPE &&
+           !parse(&m, "{\"type\":\"heartbeat\"}", &e) && m.type == MESSAGE_HEARTBEAT &&
+           m.fault == MESSAGE_FAULT_NONE &&
+           !parse(&m, "{\"payload\":{\"timestamp\":1.7e9},\"type\":\"heartbeat\"}", &e) &&
+           m.timestamp == 1.7e9,
        "messages that are not frames");
     /* 2x2 grey PNG with rows (1,2) and (3,4), as Unity writes it: bottom row first. */
     ok(!parse(&m,
@@ -74,51 +77,123 @@ static void test_refused(void)
 #define PIXEL(text)                                                                                          \
     "{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0,\"pixels\":[{\"u\":0,\"v\":0,\"value\":1},{" text  \
     "}]}}"
+#define START(text) "{\"type\":\"session_start\",\"payload\":{" text "}}"
+    enum {
+        JSON = MESSAGE_INVALID_JSON,
+        DATA = MESSAGE_INVALID_FRAME_DATA,
+        KEY = MESSAGE_INVALID_CHECKPOINT_KEY
+    };
     static const struct {
         const char *text, *says;
+        int fault;
     } row[] = {
-        {"", "invalid JSON"},
-        {"[]", "an object is expected"},
-        {"{\"type\":\"frame_data\"}", "payload"},
-        {"{\"payload\":{}}", "type"},
-        {"{\"type\":\"frame_data\",\"payload\":{}}", "frame_id"},
-        {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0}}", "pixels"},
-        {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0,\"pixels\":[]}}", "pixels"},
-        {FRAME("") "x", "after the value"},
-        {FRAME(",\"num_pixels\":2"), "num_pixels"},
-        {FRAME(",\"frame_id\":1"), "twice"},
-        {FRAME(",\"timestamp\":NaN"), "number"},
-        {FRAME(",\"timestamp\":1e999"), "out of range"},
-        {FRAME(",\"set_id\":-1"), "set_id"},
-        {FRAME(",\"set_id\":1.5"), "whole"},
-        {FRAME(",\"resolution\":[1]"), "resolution"},
-        {FRAME(",\"resolution\":[1,2,3]"), "resolution"},
-        {FRAME(",\"resolution\":[0,2]"), "resolution"},
-        {FRAME(",\"state_vector\":[1,\"a\"]"), "state_vector[1]"},
-        {FRAME(",\"full_frame_base64\":\"####\""), "base64"},
-        {FRAME(",\"full_frame_base64\":\"AAAA\""), "PNG"},
-        {FRAME(",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"), "deeply"},
-        {PIXEL("\"u\":1.7,\"v\":0,\"value\":1"), "pixels[1].u"},
-        {PIXEL("\"u\":0,\"v\":-0.1,\"value\":1"), "pixels[1].v"},
-        {PIXEL("\"u\":0,\"v\":0,\"value\":256"), "pixels[1].value"},
-        {PIXEL("\"u\":0,\"v\":0"), "pixels[1]: has no value"},
-        {PIXEL("\"u\":0,\"u\":0,\"v\":0,\"value\":1"), "twice"},
-        {PIXEL("\"u\":0,5,\"v\":0,\"value\":1"), "decimal comma"},
-        {PIXEL("\"u\":01,\"v\":0,\"value\":1"), "leading zero"},
-        {PIXEL("\"u\":\"0\",\"v\":0,\"value\":1"), "no number"},
-        {"{\"type\":\"session_start\",\"payload\":{\"checkpoint_key\":\"../x\"}}", "checkpoint_key"},
-        {"{\"type\":\"session_start\",\"payload\":{\"checkpoint_key\":\"\"}}", "checkpoint_key"},
-        {"{\"type\":\"session_start\",\"payload\":{\"checkpoint_key\":\"a\\u0000\"}}", "NUL"},
-        {"{\"type\":\"session_start\",\"payload\":{\"value_range\":3}}", "value_range"},
+        {"", "invalid JSON", JSON},
+        {"[]", "an object is expected", JSON},
+        {"{\"type\":\"frame_data\"}", "payload", DATA},
+        {"{\"type\":\"frame_data\",\"payload\":[]}", "no object", DATA},
+        {"{\"payload\":{}}", "type", MESSAGE_UNKNOWN_TYPE},
+        {"{\"type\":3,\"payload\":{}}", "type", MESSAGE_UNKNOWN_TYPE},
+        {"{\"type\":\"x\",\"type\":\"x\"}", "twice", JSON},
+        {"{\"type\":\"x\",\"payload\":{]}}", "invalid JSON", JSON},
+        {"{\"type\":\"frame_data\",\"payload\":{}}", "frame_id", DATA},
+        {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0}}", "pixels", DATA},
+        {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0,\"pixels\":[]}}", "pixels", DATA},
+        {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":-1,\"pixels\":[]}}", "outside", DATA},
+        {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":9007199254740994,\"pixels\":[]}}", "outside",
+         DATA},
+        {FRAME("") "x", "after the value", JSON},
+        {FRAME(",\"num_pixels\":2"), "num_pixels", DATA},
+        {FRAME(",\"frame_id\":1"), "twice", DATA},
+        {FRAME(",\"\\u0066rame_id\":1"), "twice", DATA},
+        {FRAME(",\"timestamp\":NaN"), "number", JSON},
+        {FRAME(",\"timestamp\":1e999"), "out of range", JSON},
+        {FRAME(",\"timestamp\":1,5"), "decimal comma", JSON},
+        {FRAME(",\"timestamp\":\"1\""), "no number", DATA},
+        {FRAME(",\"set_id\":-1"), "set_id", DATA},
+        {FRAME(",\"set_id\":1.5"), "whole", DATA},
+        {FRAME(",\"resolution\":[1]"), "resolution", DATA},
+        {FRAME(",\"resolution\":[1,2,3]"), "resolution", DATA},
+        {FRAME(",\"resolution\":[0,2]"), "resolution", DATA},
+        {FRAME(",\"resolution\":7"), "no array", DATA},
+        {FRAME(",\"state_vector\":[1,\"a\"]"), "state_vector[1]", DATA},
+        {FRAME(",\"state_vector\":[3.41e38]"), "state_vector[0]", DATA},
+        {FRAME(",\"state_vector\":{}"), "no array", DATA},
+        {FRAME(",\"full_frame_base64\":\"####\""), "base64", DATA},
+        {FRAME(",\"full_frame_base64\":\"AAAA\""), "PNG", DATA},
+        {FRAME(",\"full_frame_base64\":\"iVBORw0KGgoAAAANSUhEUgAAQAAAAEAACAAAAAA=\""), "pixels", DATA},
+        {FRAME(",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"), "deeply",
+         JSON},
+        {FRAME(",\"x\":\"\xff\""), "UTF-8", JSON},
+        {PIXEL("\"u\":1.7,\"v\":0,\"value\":1"), "pixels[1].u", DATA},
+        {PIXEL("\"u\":0,\"v\":-0.1,\"value\":1"), "pixels[1].v", DATA},
+        {PIXEL("\"u\":0,\"v\":0,\"value\":256"), "pixels[1].value", DATA},
+        {PIXEL("\"u\":0,\"v\":0"), "pixels[1]: has no value", DATA},
+        {PIXEL("\"u\":0,\"u\":0,\"v\":0,\"value\":1"), "twice", DATA},
+        {PIXEL("\"u\":0,5,\"v\":0,\"value\":1"), "decimal comma", JSON},
+        {PIXEL("\"u\":0,\"v\":-0,5,\"value\":1"), "pixels[1]: a name is expected", JSON},
+        {PIXEL("\"u\":01,\"v\":0,\"value\":1"), "leading zero", JSON},
+        {PIXEL("\"u\":NaN,\"v\":0,\"value\":1"), "pixels[1].u", JSON},
+        {PIXEL("\"u\":\"0\",\"v\":0,\"value\":1"), "no number", DATA},
+        {PIXEL("\"u\":2,\"v\":0,\"value\":1}]"), "pixels[1].u", JSON}, /* and then it ends too early */
+        {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":0,\"pixels\":[7]}}", "pixels[0]: is no object",
+         DATA},
+        {START("\"checkpoint_key\":\"../x\""), "checkpoint_key", KEY},
+        {START("\"checkpoint_key\":\"/etc/passwd\""), "checkpoint_key", KEY},
+        {START("\"checkpoint_key\":\"\""), "checkpoint_key", KEY},
+        {START("\"checkpoint_key\":\".x\""), "checkpoint_key", KEY},
+        {START("\"checkpoint_key\":5"), "checkpoint_key", KEY},
+        {START("\"checkpoint_key\":\"0123456789012345678901234567890123456789012345678901234567890123x\""),
+         "64", KEY},
+        {START("\"checkpoint_key\":\"a\\u0000\""), "NUL", JSON},
+        {START("\"value_range\":3"), "value_range", JSON},
+        {START("\"debug\":1"), "debug", JSON},
+        {START("\"coordinate_format\":\"list\""), "coordinate_format", JSON},
+        {START("\"resume\":\"../x\""), "resume", JSON},
+        {"{\"type\":\"heartbeat\",\"payload\":{\"timestamp\":\"now\"}}", "timestamp", JSON},
     };
     struct message m = {0};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         struct err e = {0};
-        ok(parse(&m, row[i].text, &e) == ERR_DATA && strstr(e.text, row[i].says), "%s", e.text);
+        ok(parse(&m, row[i].text, &e) == ERR_DATA && strstr(e.text, row[i].says) &&
+               (int)m.fault == row[i].fault,
+           "%s: %s", message_fault_name(m.fault), e.text);
     }
     struct err e;
-    ok(message_parse(&m, row[8].text, strlen(row[8].text), 255, 0, 64, &e) == ERR_DATA,
+    static const char two[] = FRAME(",\"state_vector\":[1,2]");
+    ok(message_parse(&m, two, sizeof two - 1, 255, 0, 64, &e) == ERR_DATA &&
+           m.fault == MESSAGE_INVALID_FRAME_DATA,
        "too many samples: %s", e.text);
+    ok(message_parse(&m, two, sizeof two - 1, 255, 9, 1, &e) == ERR_DATA && m.fault == MESSAGE_STATE_TOO_LONG,
+       "too long a state: %s", e.text);
+    message_release(&m);
+}
+
+static void test_start(void)
+{
+    struct message m = {0};
+    struct err e = {0};
+    ok(!parse(
+           &m,
+           START(
+               "\"checkpoint_key\":\"doom\",\"resolution\":[1920,1080],\"debug\":false,\"max_state_dim\":[],"
+               "\"sample_count\":\"x\",\"client_name\":\"Unity\",\"value_range\":255,"
+               "\"coordinate_format\":\"array\",\"resume\":\"a-1\",\"token\":\"s3cret\""),
+           &e) &&
+           m.coordinates_array == 1 && !strcmp(m.resume, "a-1") && !strcmp(m.token, "s3cret") &&
+           m.width == 1920 && !m.debug && !strcmp(m.client_name, "Unity") && m.value_range == 255,
+       "every field of session_start %s", e.text);
+    ok(!parse(&m, START("\"coordinate_format\":\"\",\"resume\":\"\",\"token\":\"\",\"client_name\":null"),
+              &e) &&
+           m.coordinates_array == -1 && !*m.resume && !*m.token && !strcmp(m.checkpoint_key, "default"),
+       "what C# writes for strings that were never set is as if not there %s", e.text);
+    ok(!parse(&m, START("\"coordinate_format\":\"objects\""), &e) && !m.coordinates_array, "objects");
+    char text[400], name[301];
+    memset(name, 'a', sizeof name - 1);
+    memcpy(name + 126, "\xc3\xbc", 2);
+    name[300] = 0;
+    snprintf(text, sizeof text, START("\"client_name\":\"%s\""), name);
+    ok(!parse(&m, text, &e) && strlen(m.client_name) == 126,
+       "a long name is cut, not in the middle of a character");
     message_release(&m);
 }
 
@@ -149,21 +224,25 @@ static void test_numbers(void)
     struct philox p;
     philox_init(&p, 1, 2);
     int wrong = 0;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 40000; i++) {
         char text[64];
         double x = (philox_uniform(&p) - 0.5) * pow(10, philox_below(&p, 40) - 20.0), back;
-        snprintf(text, sizeof text, i % 2 ? "%.*g" : "%.*f", 1 + (int)philox_below(&p, 17), x);
+        if (i % 4 == 3) /* as coordinates come: 16 to 19 digits in [0,1] */
+            snprintf(text, sizeof text, "%.*f", 15 + (int)philox_below(&p, 4), philox_uniform(&p));
+        else
+            snprintf(text, sizeof text, i % 2 ? "%.*g" : "%.*f", 1 + (int)philox_below(&p, 17), x);
         struct json_scan s;
         scan_begin(&s, text, strlen(text));
         wrong += scan_number(&s, &back) || scan_end(&s) || back != strtod(text, NULL);
     }
-    ok(!wrong, "20000 numbers are read as strtod does");
+    ok(!wrong, "40000 numbers are read as strtod does");
 }
 
 int main(void)
 {
     test_frames();
     test_refused();
+    test_start();
     test_grammar();
     test_numbers();
     return tap_done();
