@@ -338,8 +338,8 @@ static void check_rest(struct message_reader *r, const char *text, size_t len)
     if (r->e)
         first = *r->e;
     r->bad = 0;
-    message_refuse(r, MESSAGE_INVALID_JSON, "%.400s (invalid JSON at byte %zu: %s)", first.text,
-                   (size_t)(r->s.at - r->s.start), r->s.wrong);
+    message_refuse(r, MESSAGE_INVALID_JSON, "invalid JSON at byte %zu: %s (%.400s)",
+                   (size_t)(r->s.at - r->s.start), r->s.wrong, first.text);
 }
 
 int message_parse(struct message *m, const char *text, size_t len, double value_range, size_t max_samples,
