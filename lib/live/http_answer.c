@@ -94,18 +94,43 @@ static void put_checkpoint(void *user, const char *key, int loaded, const char *
     text_add(l->out, loaded ? ":true" : ":false");
 }
 
+/* Since the start; what a part that is not there would count is left out. */
+static void put_counters(struct text *b, const struct telemetry_sources *from,
+                         const struct telemetry_counts *c)
+{
+    const uint64_t *n = c->events;
+    text_printf(b,
+                "\"counters\":{\"frames\":%llu,\"rejected\":%llu,\"rebuilt\":%llu,\"coordinates_sent\":%llu,"
+                "\"errors_sent\":%llu,\"sessions\":%llu",
+                (unsigned long long)n[EVENT_FRAME], (unsigned long long)n[EVENT_REJECTED],
+                (unsigned long long)c->rebuilt, (unsigned long long)n[EVENT_COORDINATES],
+                (unsigned long long)n[EVENT_ERROR], (unsigned long long)c->sessions);
+    if (from->engine) {
+        struct engine_stats s = engine_stats(from->engine);
+        text_printf(b, ",\"superseded\":%llu,\"stale\":%llu,\"failed\":%llu",
+                    (unsigned long long)s.superseded, (unsigned long long)s.stale,
+                    (unsigned long long)s.failed);
+    }
+    if (from->recorder) {
+        struct recorder_stats s = recorder_stats(from->recorder);
+        text_printf(b, ",\"recorded\":%llu,\"gaps\":%llu", (unsigned long long)s.frames,
+                    (unsigned long long)s.gaps);
+    }
+    text_add(b, "}");
+}
+
 static void answer_status(struct call *c)
 {
     struct telemetry *t = c->t;
     pthread_mutex_lock(&t->lock);
     size_t active = t->n;
-    uint64_t frames = t->counts.events[EVENT_FRAME];
+    struct telemetry_counts counts = t->counts;
     pthread_mutex_unlock(&t->lock);
     struct text *b = &c->a->body;
     text_add(b, "{\"status\":\"running\",");
     put_fixed(b, "uptime_seconds", telemetry_uptime(t), 3);
     text_printf(b, ",\"active_sessions\":%zu,\"total_frames_processed\":%llu,\"checkpoints_loaded\":{",
-                active, (unsigned long long)frames);
+                active, (unsigned long long)counts.events[EVENT_FRAME]);
     struct checkpoint_list list = {.out = b};
     if (c->h->sources.models)
         models_each(c->h->sources.models, put_checkpoint, &list);
@@ -113,6 +138,8 @@ static void answer_status(struct call *c)
     put_text(b, "device", t->device);
     text_add(b, ",");
     put_text(b, "version", t->version);
+    text_add(b, ",");
+    put_counters(b, &c->h->sources, &counts);
     text_add(b, "}\n");
 }
 

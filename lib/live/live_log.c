@@ -31,7 +31,6 @@ struct live_log {
     pthread_t thread;
 
     /* The writer's own. */
-    off_t whole; /* the file's length up to its last whole line */
     int folder_made, said_file, said_picture;
     double again; /* clock_seconds from which writing is tried after a failure */
     double last_gpu;
@@ -217,14 +216,14 @@ static void write_entries(struct live_log *l, struct live_log_entry *x, size_t n
             free(x[i].picture);
         }
     }
+    struct stat before;
+    int known = !pause && !fstat(l->fd, &before) && S_ISREG(before.st_mode);
     int error = pause ? 0 : t->failed ? ENOMEM : write_all(l->fd, t->at, t->n);
     if (error) {
         failed(l, &l->said_file, l->path, error);
-        /* Half a line must not stay; what is no regular file has nothing to cut. */
-        if (ftruncate(l->fd, l->whole) == 0)
-            lseek(l->fd, l->whole, SEEK_SET);
-    } else if (!pause)
-        l->whole += (off_t)t->n;
+        int cut = known ? ftruncate(l->fd, before.st_size) : 0; /* half a line must not stay */
+        (void)cut;
+    }
     pthread_mutex_lock(&l->lock);
     if (error || pause)
         l->stats.dropped += n;
@@ -270,7 +269,6 @@ static void find_end(struct live_log *l)
     char tail[TAIL + 1];
     if (fstat(l->fd, &st) || !S_ISREG(st.st_mode))
         return;
-    l->whole = st.st_size;
     int fd = open(l->path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : pread(fd, tail, TAIL, st.st_size > TAIL ? st.st_size - TAIL : 0);
     if (fd >= 0)
@@ -281,8 +279,8 @@ static void find_end(struct live_log *l)
     static const char key[] = "{\"Session/Global_Step\":";
     for (const char *at = tail; (at = strstr(at, key)); at++)
         l->step = strtoull(at + sizeof key - 1, NULL, 10) + 1;
-    if (tail[n - 1] != '\n' && !write_all(l->fd, "\n", 1))
-        l->whole++;
+    if (tail[n - 1] != '\n')
+        write_all(l->fd, "\n", 1);
 }
 
 /* a/live.jsonl -> a/live.pictures */
@@ -300,15 +298,14 @@ static int name_folder(struct live_log *l, struct err *e)
     return 0;
 }
 
-static int start(struct live_log *l, int append, struct err *e)
+static int start(struct live_log *l, struct err *e)
 {
     /* O_NONBLOCK: a FIFO that nobody reads is refused at once instead of holding up the start. */
-    l->fd = open(l->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | (append ? O_APPEND : O_TRUNC), 0644);
+    l->fd = open(l->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_APPEND, 0644);
     if (l->fd < 0)
         return err_set(e, ERR_CANTCREATE, "%s: cannot create: %s", l->path, strerror(errno));
-    fcntl(l->fd, F_SETFL, append ? O_APPEND : 0);
-    if (append)
-        find_end(l);
+    fcntl(l->fd, F_SETFL, O_APPEND);
+    find_end(l);
     /* Signals are for the program's own threads; a reader that goes is an error of write, not the end of the server. */
     sigset_t all, before;
     sigfillset(&all);
@@ -330,7 +327,7 @@ static void release(struct live_log *l)
     free(l);
 }
 
-int live_log_open(struct live_log **out, const char *path, int append, struct nvml *gpu, struct err *e)
+int live_log_open(struct live_log **out, const char *path, struct nvml *gpu, struct err *e)
 {
     struct live_log *l;
     int r = mem_alloc(&l, 1, sizeof *l, "the metrics log", e);
@@ -346,7 +343,7 @@ int live_log_open(struct live_log **out, const char *path, int append, struct nv
     if (!r)
         r = name_folder(l, e);
     if (!r)
-        r = start(l, append, e);
+        r = start(l, e);
     if (r)
         release(l);
     else

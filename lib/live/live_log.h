@@ -27,9 +27,9 @@ struct live_log_entry {
     struct live_picture *picture;                   /* taken over; NULL mostly */
 };
 
-/* append: the steps go on where the file's last line ended, a torn line is closed off. gpu: whose figures a line
+/* Appends: the steps go on where the file's last line ended, a torn line is closed off. gpu: whose figures a line
  * carries once a second, or NULL. */
-int live_log_open(struct live_log **l, const char *path, int append, struct nvml *gpu, struct err *e);
+int live_log_open(struct live_log **l, const char *path, struct nvml *gpu, struct err *e);
 /* Nonzero when the next entry may bring pictures: a second has passed since the last that did. */
 int live_log_wants_picture(struct live_log *l);
 void live_log_put(struct live_log *l, const struct live_log_entry *entry);

@@ -74,35 +74,56 @@ void live_picture_release(struct live_picture *p)
     *p = (struct live_picture){0};
 }
 
-static void draw_heat(const struct live_picture *p, uint8_t *rgb)
+/* A picture being drawn: small frames two screen pixels for one, so that the samples can be seen. */
+struct canvas {
+    uint8_t *rgb;
+    uint32_t zoom, W, H; /* W, H: of the canvas */
+};
+
+static void draw_heat(const struct live_picture *p, const struct canvas *c)
 {
-    uint8_t colour[256][3];
+    uint8_t colour[256][3], *rgb = c->rgb;
     for (int i = 0; i < 256; i++)
         sheet_colour(i / 255.0, colour[i]);
-    for (size_t y = 0; y < p->H; y++) {
-        const uint8_t *row = p->map + y * p->map_h / p->H * p->map_w;
-        for (size_t x = 0; x < p->W; x++, rgb += 3)
-            memcpy(rgb, colour[row[x * p->map_w / p->W]], 3);
+    for (size_t y = 0; y < c->H; y++) {
+        const uint8_t *row = p->map + y * p->map_h / c->H * p->map_w;
+        for (size_t x = 0; x < c->W; x++, rgb += 3)
+            memcpy(rgb, colour[row[x * p->map_w / c->W]], 3);
     }
 }
 
-static int draw(const struct live_picture *p, enum live_picture_kind kind, uint8_t **rgb, struct err *e)
+/* The frame's pixel x,y and `border` screen pixels around it. */
+static void draw_square(const struct canvas *c, uint32_t x, uint32_t y, uint32_t border, const uint8_t rgb[3])
 {
-    size_t size = (size_t)p->W * p->H;
-    int code = mem_alloc(rgb, size, 3, "a picture", e);
+    uint32_t x0 = x * c->zoom, y0 = y * c->zoom, x1 = x0 + c->zoom + border, y1 = y0 + c->zoom + border;
+    x0 -= x0 < border ? x0 : border;
+    y0 -= y0 < border ? y0 : border;
+    for (uint32_t j = y0; j < y1 && j < c->H; j++)
+        for (uint32_t i = x0; i < x1 && i < c->W; i++)
+            memcpy(c->rgb + 3 * ((size_t)j * c->W + i), rgb, 3);
+}
+
+static int draw(const struct live_picture *p, enum live_picture_kind kind, struct canvas *c, struct err *e)
+{
+    c->zoom = p->W <= 512 && p->H <= 512 ? 2 : 1;
+    c->W = c->zoom * p->W;
+    c->H = c->zoom * p->H;
+    size_t size = (size_t)c->W * c->H;
+    int code = mem_alloc(&c->rgb, size, 3, "a picture", e);
     if (code)
         return code;
-    if (kind == PICTURE_IMPORTANCE)
-        draw_heat(p, *rgb);
+    int heat = kind == PICTURE_IMPORTANCE;
+    if (heat)
+        draw_heat(p, c);
     else
         for (size_t i = 0; i < size; i++)
-            memcpy(*rgb + 3 * i, unseen, 3);
+            memcpy(c->rgb + 3 * i, unseen, 3);
+    for (size_t i = 0; i < p->n; i++)
+        if (heat)
+            draw_square(c, p->pixel[i] % p->W, p->pixel[i] / p->W, 1, unseen);
     for (size_t i = 0; i < p->n; i++) {
-        uint8_t *at = *rgb + 3 * (size_t)p->pixel[i];
-        if (kind == PICTURE_IMPORTANCE)
-            memcpy(at, dot, 3);
-        else
-            memset(at, p->value[i], 3);
+        const uint8_t grey[3] = {p->value[i], p->value[i], p->value[i]};
+        draw_square(c, p->pixel[i] % p->W, p->pixel[i] / p->W, heat ? 0 : c->zoom - 1, heat ? dot : grey);
     }
     return 0;
 }
@@ -116,10 +137,10 @@ int live_picture_png(const struct live_picture *p, enum live_picture_kind kind, 
         return png_encode(out, p->image, p->W, p->H, 1, e);
     if (kind == PICTURE_IMPORTANCE && !p->map_w)
         return err_set(e, ERR_UNAVAILABLE, "this session has no importance map: its sampler asks for none");
-    uint8_t *rgb = NULL;
-    int code = draw(p, kind, &rgb, e);
+    struct canvas c = {0};
+    int code = draw(p, kind, &c, e);
     if (!code)
-        code = png_encode(out, rgb, p->W, p->H, 3, e);
-    free(rgb);
+        code = png_encode(out, c.rgb, c.W, c.H, 3, e);
+    free(c.rgb);
     return code;
 }

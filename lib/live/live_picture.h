@@ -24,8 +24,8 @@ enum live_picture_kind { PICTURE_RECONSTRUCTION, PICTURE_IMPORTANCE, PICTURE_SAM
 int live_picture_take(struct live_picture *p, const struct engine_result *r, struct err *e);
 int live_picture_copy(struct live_picture *to, const struct live_picture *from, struct err *e);
 void live_picture_release(struct live_picture *p);
-/* Appends the PNG, W x H: the reconstruction in grey; the map as heat with the samples on it as cyan dots (ERR_UNAVAILABLE
- * without a map); what the client sent, its values on dark blue. */
+/* Appends the PNG: the reconstruction in grey, W x H; the map as heat with the samples on it as cyan dots (ERR_UNAVAILABLE
+ * without a map); what the client sent, its values on dark blue. The latter two are twice as large up to 512 pixels a side. */
 int live_picture_png(const struct live_picture *p, enum live_picture_kind kind, struct text *out,
                      struct err *e);
 

@@ -27,7 +27,7 @@ int telemetry_open(struct telemetry **out, const struct telemetry_options *o, st
     pthread_mutex_init(&t->lock, NULL);
     t->gpu = nvml_open();
     if (o->log)
-        r = live_log_open(&t->log, o->log, o->append, t->gpu, e);
+        r = live_log_open(&t->log, o->log, t->gpu, e);
     if (r)
         telemetry_close(t);
     else
@@ -241,8 +241,6 @@ void telemetry_result(struct telemetry *t, const char *session_id, const struct 
     pthread_mutex_lock(&t->lock);
     struct telemetry_counts *c = &t->counts;
     c->rebuilt++;
-    histogram_add(&c->stage[STAGE_QUEUE], r->begun - r->received);
-    histogram_add(&c->stage[STAGE_INFERENCE], r->done - r->begun);
     histogram_add(&c->latency, r->done - r->received);
     count_model(c, r);
     s = telemetry_find(t, session_id); /* it may have gone meanwhile */

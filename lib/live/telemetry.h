@@ -20,9 +20,8 @@ enum telemetry_event { EVENT_FRAME, EVENT_REJECTED, EVENT_COORDINATES, EVENT_ERR
 
 struct telemetry_options {
     const char *version, *device;
-    const char *log; /* --log-metrics FILE, or NULL; at most once a second pictures: live.jsonl's in
-                        live.pictures/ beside it */
-    int append;      /* go on in FILE, with the step after its last */
+    const char *log; /* --log-metrics FILE, or NULL: appended to, with the step after its last; at most once a
+                        second pictures: live.jsonl's in live.pictures/ beside it */
 };
 int telemetry_open(struct telemetry **t, const struct telemetry_options *o, struct err *e);
 void telemetry_close(struct telemetry *t);
@@ -32,8 +31,8 @@ void telemetry_session(struct telemetry *t, const char *session_id, const char *
 void telemetry_session_closed(struct telemetry *t, const char *session_id); /* its pictures go */
 void telemetry_frame(struct telemetry *t, const char *session_id, enum telemetry_event event);
 void telemetry_stage(struct telemetry *t, enum telemetry_stage stage, double seconds);
-/* A rebuilt frame: keeps the pictures, counts STAGE_QUEUE and STAGE_INFERENCE (the caller does not), puts the log's line with
- * the next global step into its queue. */
+/* A rebuilt frame: keeps the pictures, counts the whole latency (the stages are the caller's to tell), puts the log's line
+ * with the next global step into its queue. */
 void telemetry_result(struct telemetry *t, const char *session_id, const struct engine_result *r);
 
 /* What the others know, asked for when a report is made; NULL members are left out. */

@@ -231,6 +231,9 @@ static int luma(const uint8_t *p)
     return (299 * p[0] + 587 * p[1] + 114 * p[2] + 500) / 1000;
 }
 
+/* Pixel x, y of a frame in a picture twice as large. */
+#define AT(p, x, y) (p)[2 * (y)*2 * W + 2 * (x)]
+
 static void test_pictures(struct telemetry *t)
 {
     uint8_t *p = NULL, cold[3], hot[3];
@@ -243,14 +246,15 @@ static void test_pictures(struct telemetry *t)
     sheet_colour(0, cold);
     sheet_colour(1, hot);
     p = NULL;
-    ok(!picture(t, "/api/sessions/aaaa/importance.png", &p, &w, &h) && w == W && h == H &&
-           p[1] == luma(cold) && p[W - 1] == luma(hot) && p[0] > 180 && p[W * (H / 2) + W / 2] == p[0] &&
-           p[W * H - 1] == p[0],
-       "importance.png is the map from cold to hot with the samples on it");
+    good = !picture(t, "/api/sessions/aaaa/importance.png", &p, &w, &h) && w == 2 * W && h == 2 * H;
+    ok(good && AT(p, 3, 0) == luma(cold) && AT(p, W - 1, 0) == luma(hot),
+       "importance.png goes from cold to hot");
+    ok(good && AT(p, 0, 0) > 180 && AT(p, W / 2, H / 2) == AT(p, 0, 0) && AT(p, W - 1, H - 1) == AT(p, 0, 0),
+       "with the samples on it");
     free(p);
     p = NULL;
-    ok(!picture(t, "/api/sessions/aaaa/frames/samples.png", &p, &w, &h) && p[0] == 10 &&
-           p[W * (H / 2) + W / 2] == 128 && p[W * H - 1] == 250 && p[1] < 40,
+    ok(!picture(t, "/api/sessions/aaaa/frames/samples.png", &p, &w, &h) && w == 2 * W && AT(p, 0, 0) == 10 &&
+           AT(p, W / 2, H / 2) == 128 && AT(p, W - 1, H - 1) == 250 && AT(p, 3, 0) < 40,
        "samples.png is what the client sent");
     free(p);
     ok(status_of(t, "GET", "/api/sessions/bbbb/frames/importance.png", 1) == 404 &&
