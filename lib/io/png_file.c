@@ -128,6 +128,7 @@ int png_read(const char *path, uint8_t **pixels, uint32_t *W, uint32_t *H, struc
 struct encoder {
     FILE *f;
     struct text *text;
+    const uint8_t (*palette)[3]; /* 256 colours, or NULL */
     char reason[128];
     jmp_buf back;
 };
@@ -158,12 +159,19 @@ static void encode(struct encoder *d, png_structp png, png_infop info, const uin
 {
     png_set_write_fn(png, d, on_write, on_flush);
     if (d->text) {
-        /* For a client that waits: half the time of the default level, a fifth more bytes. */
+        /* For a client that waits: speed before size. */
         png_set_compression_level(png, 1);
-        png_set_filter(png, 0, channels == 3 ? PNG_FILTER_NONE : PNG_FILTER_SUB);
+        png_set_filter(png, 0, d->palette ? PNG_FILTER_NONE : PNG_FILTER_SUB);
     }
-    png_set_IHDR(png, info, W, H, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    int type = d->palette ? PNG_COLOR_TYPE_PALETTE : channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY;
+    png_set_IHDR(png, info, W, H, 8, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
+    if (d->palette) {
+        png_color colours[256];
+        for (int i = 0; i < 256; i++)
+            colours[i] = (png_color){d->palette[i][0], d->palette[i][1], d->palette[i][2]};
+        png_set_PLTE(png, info, colours, 256);
+    }
     png_write_info(png, info);
     for (uint32_t y = 0; y < H; y++)
         png_write_row(png, pixels + (size_t)y * W * (size_t)channels);
@@ -213,11 +221,12 @@ int png_write(const char *path, const uint8_t *pixels, uint32_t W, uint32_t H, i
     return bad;
 }
 
-int png_encode(struct text *out, const uint8_t *pixels, uint32_t W, uint32_t H, int channels, struct err *e)
+int png_encode(struct text *out, const uint8_t *pixels, uint32_t W, uint32_t H, const uint8_t palette[256][3],
+               struct err *e)
 {
-    struct encoder d = {.text = out};
+    struct encoder d = {.text = out, .palette = palette};
     int bad = check_size("a picture", W, H, e);
     if (!bad)
-        bad = encode_all(&d, "a picture", pixels, W, H, channels, e);
+        bad = encode_all(&d, "a picture", pixels, W, H, 1, e);
     return bad ? bad : out->failed ? err_memory(e, "a picture", out->n) : 0;
 }

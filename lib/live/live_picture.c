@@ -9,6 +9,8 @@
 #include "metric/metric.h"
 #include "view/sheet.h"
 
+/* Colours 254 and 255 of both palettes; below are the heat or the greys. */
+enum { COLOURS = 254, DOT = 254, UNSEEN = 255 };
 static const uint8_t dot[3] = {110, 232, 255}, unseen[3] = {20, 24, 58};
 
 static int make_room(struct live_picture *p, size_t image, size_t map, size_t n, struct err *e)
@@ -74,57 +76,71 @@ void live_picture_release(struct live_picture *p)
     *p = (struct live_picture){0};
 }
 
-/* A picture being drawn: small frames two screen pixels for one, so that the samples can be seen. */
+/* A picture being drawn, in numbers of a palette's colours: a third of the bytes to pack. Small frames get two screen
+ * pixels for one, so that the samples can be seen. */
 struct canvas {
-    uint8_t *rgb;
+    uint8_t *at;
     uint32_t zoom, W, H; /* W, H: of the canvas */
+    uint8_t palette[256][3];
 };
+
+static uint8_t level(uint8_t x)
+{
+    return (uint8_t)((x * (COLOURS - 1) + 127) / 255);
+}
+
+static void make_palette(struct canvas *c, int heat)
+{
+    for (int i = 0; i < COLOURS; i++)
+        if (heat)
+            sheet_colour((double)i / (COLOURS - 1), c->palette[i]);
+        else
+            memset(c->palette[i], (i * 255 + (COLOURS - 1) / 2) / (COLOURS - 1), 3);
+    memcpy(c->palette[DOT], dot, 3);
+    memcpy(c->palette[UNSEEN], unseen, 3);
+}
 
 static void draw_heat(const struct live_picture *p, const struct canvas *c)
 {
-    uint8_t colour[256][3], *rgb = c->rgb;
-    for (int i = 0; i < 256; i++)
-        sheet_colour(i / 255.0, colour[i]);
+    uint8_t *to = c->at;
     for (size_t y = 0; y < c->H; y++) {
         const uint8_t *row = p->map + y * p->map_h / c->H * p->map_w;
-        for (size_t x = 0; x < c->W; x++, rgb += 3)
-            memcpy(rgb, colour[row[x * p->map_w / c->W]], 3);
+        for (size_t x = 0; x < c->W; x++)
+            *to++ = level(row[x * p->map_w / c->W]);
     }
 }
 
-/* The frame's pixel x,y and `border` screen pixels around it. */
-static void draw_square(const struct canvas *c, uint32_t x, uint32_t y, uint32_t border, const uint8_t rgb[3])
+/* The pixel of sample i and `border` screen pixels around it. */
+static void draw_square(const struct live_picture *p, const struct canvas *c, size_t i, uint32_t border,
+                        uint8_t colour)
 {
-    uint32_t x0 = x * c->zoom, y0 = y * c->zoom, x1 = x0 + c->zoom + border, y1 = y0 + c->zoom + border;
+    uint32_t x0 = p->pixel[i] % p->W * c->zoom, y0 = p->pixel[i] / p->W * c->zoom;
+    uint32_t x1 = x0 + c->zoom + border, y1 = y0 + c->zoom + border;
     x0 -= x0 < border ? x0 : border;
     y0 -= y0 < border ? y0 : border;
-    for (uint32_t j = y0; j < y1 && j < c->H; j++)
-        for (uint32_t i = x0; i < x1 && i < c->W; i++)
-            memcpy(c->rgb + 3 * ((size_t)j * c->W + i), rgb, 3);
+    x1 = x1 < c->W ? x1 : c->W;
+    for (uint32_t y = y0; y < y1 && y < c->H; y++)
+        memset(c->at + (size_t)y * c->W + x0, colour, x1 - x0);
 }
 
 static int draw(const struct live_picture *p, enum live_picture_kind kind, struct canvas *c, struct err *e)
 {
+    int heat = kind == PICTURE_IMPORTANCE;
     c->zoom = p->W <= 512 && p->H <= 512 ? 2 : 1;
     c->W = c->zoom * p->W;
     c->H = c->zoom * p->H;
-    size_t size = (size_t)c->W * c->H;
-    int code = mem_alloc(&c->rgb, size, 3, "a picture", e);
+    int code = mem_alloc(&c->at, (size_t)c->W * c->H, 1, "a picture", e);
     if (code)
         return code;
-    int heat = kind == PICTURE_IMPORTANCE;
+    make_palette(c, heat);
     if (heat)
         draw_heat(p, c);
     else
-        for (size_t i = 0; i < size; i++)
-            memcpy(c->rgb + 3 * i, unseen, 3);
+        memset(c->at, UNSEEN, (size_t)c->W * c->H);
+    for (size_t i = 0; heat && i < p->n; i++)
+        draw_square(p, c, i, 1, UNSEEN);
     for (size_t i = 0; i < p->n; i++)
-        if (heat)
-            draw_square(c, p->pixel[i] % p->W, p->pixel[i] / p->W, 1, unseen);
-    for (size_t i = 0; i < p->n; i++) {
-        const uint8_t grey[3] = {p->value[i], p->value[i], p->value[i]};
-        draw_square(c, p->pixel[i] % p->W, p->pixel[i] / p->W, heat ? 0 : c->zoom - 1, heat ? dot : grey);
-    }
+        draw_square(p, c, i, heat ? 0 : c->zoom - 1, heat ? DOT : level(p->value[i]));
     return 0;
 }
 
@@ -134,13 +150,13 @@ int live_picture_png(const struct live_picture *p, enum live_picture_kind kind, 
     if (!p->W)
         return err_set(e, ERR_UNAVAILABLE, "no frame of this session was rebuilt yet");
     if (kind == PICTURE_RECONSTRUCTION)
-        return png_encode(out, p->image, p->W, p->H, 1, e);
+        return png_encode(out, p->image, p->W, p->H, NULL, e);
     if (kind == PICTURE_IMPORTANCE && !p->map_w)
         return err_set(e, ERR_UNAVAILABLE, "this session has no importance map: its sampler asks for none");
     struct canvas c = {0};
     int code = draw(p, kind, &c, e);
     if (!code)
-        code = png_encode(out, c.rgb, c.W, c.H, 3, e);
-    free(c.rgb);
+        code = png_encode(out, c.at, c.W, c.H, (const uint8_t(*)[3])c.palette, e);
+    free(c.at);
     return code;
 }
