@@ -101,8 +101,8 @@ static int pixel(struct message_reader *r, size_t i, double p[3])
             return -1;
     }
     if (r->s.wrong)
-        return message_refuse(r, MESSAGE_INVALID_JSON, "pixels[%zu]: %s (byte %zu)", i, r->s.wrong,
-                              (size_t)(r->s.at - r->s.start));
+        return message_refuse(r, MESSAGE_INVALID_JSON, "invalid JSON at byte %zu: %s (pixels[%zu])",
+                              (size_t)(r->s.at - r->s.start), r->s.wrong, i);
     for (int which = 0; which < 3; which++)
         if (!(seen & (1u << which)))
             return message_refuse(r, r->usual, "pixels[%zu]: has no %s", i, names[which]);
