@@ -210,7 +210,7 @@ int message_put_png(struct text *t, const struct message *m, struct err *e)
         return e->code;
     memcpy(flipped, m->image, n);
     flip(flipped, m->image_w, m->image_h);
-    int bad = png_encode(t, flipped, m->image_w, m->image_h, 1, e);
+    int bad = png_encode(t, flipped, m->image_w, m->image_h, NULL, e);
     free(flipped);
     return bad;
 }
