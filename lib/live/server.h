@@ -23,7 +23,7 @@ struct server_options {
     const char *device;
     int threads, bf16;
     const char *version;
-    const char *null_model; /* not NULL: no inference at all (the I/O ceiling) */
+    int null_model; /* no inference at all (the I/O ceiling) */
 };
 
 int server_open(struct server **s, const struct server_options *o, struct err *e);

@@ -1,0 +1,40 @@
+/* Inside of struct server; private to server.c, dispatch.c and session.c. */
+#ifndef SGAPS_LIVE_SERVER_PRIVATE_H
+#define SGAPS_LIVE_SERVER_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "io/message.h"
+#include "live/connection.h"
+#include "live/dispatch.h"
+#include "live/recorder.h"
+#include "live/server.h"
+#include "live/session.h"
+#include "live/telemetry.h"
+
+struct server {
+    struct server_options o;
+    const struct config *c;
+    char *config_json;
+    struct net *net;
+    struct models *models;     /* NULL with the null model */
+    struct engine *engine;     /* NULL with the null model */
+    struct recorder *recorder; /* NULL: nothing is recorded */
+    struct telemetry *telemetry;
+    struct telemetry_http http;
+    /* the service thread's own */
+    struct connections connections;
+    struct session *sessions;
+    struct start *starts; /* models asked for */
+    size_t session_count, start_count;
+    struct message message; /* the one being read */
+    int stopping;
+    /* written by other threads and the signal handler */
+    atomic_int stop, reload;
+    pthread_mutex_t lock; /* guards what follows */
+    struct start *ready;  /* starts whose model is there */
+    int closed;           /* nobody takes them any more */
+};
+
+#endif
