@@ -113,7 +113,7 @@ static void read_header(const unsigned char *p, size_t n, struct header *h, cons
         *why = "has a header length that is no multiple of 8 from 40 on";
     else if ((h->flags & PAIR_MASK) == PAIR_MASK || h->flags > (PAIR_MASK | VALUES_F32))
         *why = "has unknown flags";
-    else if ((double)h->frame_id > message_frame_id_limit)
+    else if (h->frame_id > (uint64_t)message_frame_id_limit)
         *why = "has a frame_id outside [0,2^53]";
     else if (!h->pixels)
         *why = "has no pixels";
