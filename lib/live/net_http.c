@@ -29,20 +29,22 @@ static const char *method_name(int method)
     }
 }
 
+static int add_header(struct lws *wsi, const char *name, const char *value, unsigned char **p,
+                      unsigned char *end)
+{
+    return lws_add_http_header_by_name(wsi, (const unsigned char *)name, (const unsigned char *)value,
+                                       (int)strlen(value), p, end);
+}
+
 static int write_head(struct lws *wsi, const struct net_response *a)
 {
     unsigned char room[LWS_PRE + HEAD], *start = room + LWS_PRE, *p = start, *end = room + sizeof room;
-    static const char *const fixed[][2] = {{"X-Content-Type-Options:", "nosniff"},
-                                           {"Cache-Control:", "no-store"}};
-    if (lws_add_http_common_headers(wsi, (unsigned)a->status, a->type, a->body.n, &p, end))
-        return -1;
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        if (lws_add_http_header_by_name(wsi, (const unsigned char *)fixed[i][0],
-                                        (const unsigned char *)fixed[i][1], (int)strlen(fixed[i][1]), &p,
-                                        end))
-            return -1;
-    if (a->status == 401 && lws_add_http_header_by_name(wsi, (const unsigned char *)"WWW-Authenticate:",
-                                                        (const unsigned char *)"Bearer", 6, &p, end))
+    if (lws_add_http_common_headers(wsi, (unsigned)a->status, a->type, a->body.n, &p, end) ||
+        add_header(wsi, "X-Content-Type-Options:", "nosniff", &p, end) ||
+        add_header(wsi, "Cache-Control:", "no-store", &p, end) ||
+        (a->status == 401 && add_header(wsi, "WWW-Authenticate:", "Bearer", &p, end)) ||
+        (a->policy && add_header(wsi, "Content-Security-Policy:", a->policy, &p, end)) ||
+        (a->policy && add_header(wsi, "Referrer-Policy:", "no-referrer", &p, end)))
         return -1;
     return lws_finalize_write_http_header(wsi, start, &p, end) ? -1 : 0;
 }
