@@ -11,7 +11,7 @@
 #include "metric/metric.h"
 #include "view/sheet.h"
 
-enum { ROWS = 4, MOST_COLUMNS = 64, ERROR_FULL = 96, SHARP = 224 };
+enum { ROWS = 4, MOST_COLUMNS = 64, ERROR_FULL = 96 };
 
 /* A few pairs of a pairing, evenly spaced. */
 static int thin(struct pairing *p, struct err *e)
@@ -80,9 +80,11 @@ static int draw_row(struct picture *p, const struct contest *c, const struct bat
     if (r || !s[row].n)
         return r;
     sheet_error(&p->sheet, column, row, truth, p->frame, ERROR_FULL);
-    sheet_caption(&p->sheet, column++, row, "error");
+    snprintf(caption, sizeof caption, "error 0..%d", ERROR_FULL);
+    sheet_caption(&p->sheet, column++, row, caption);
     if (p->map) {
         sheet_heat(&p->sheet, column, row, p->map, p->map_w, p->map_h);
+        sheet_marks(&p->sheet, column, row, s[row].uv, s[row].n);
         sheet_caption(&p->sheet, column, row, "importance");
     }
     return 0;
@@ -102,7 +104,7 @@ static int draw_sheet(const struct contest *c, struct batch *b, size_t budget, c
     if (r || !n)
         return r;
     uint32_t columns = (uint32_t)c->contender_count + 3 + (uint32_t)models;
-    r = sheet_init(&p.sheet, b->W, b->H, columns, (uint32_t)b->n, b->W < SHARP && b->H < SHARP ? 2 : 1, e);
+    r = sheet_init(&p.sheet, b->W, b->H, columns, (uint32_t)b->n, sheet_zoom(b->W, b->H), e);
     if (!r)
         r = mem_alloc(&p.frame, b->pixels, 1, "a picture", e);
     for (uint32_t row = 0; row < b->n && !r; row++)

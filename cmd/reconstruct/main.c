@@ -24,7 +24,7 @@ static const struct option_row rows[] = {
     {OPTION_TEXT, 'o', "output", &option.output, "OUT", "a file, - for standard output (the default), for PNG a pattern such as out/%06d.png", 0, 0},
     {OPTION_CHOICE, 'f', "format", &option.format, "h5|y4m|pgm|png|sixel", "default h5, or what the name of OUT ends with; sixel: to look at in the terminal", 0, 0},
     {OPTION_CHOICE, 0, "dtype", &option.dtype, "u8|f32", "values in h5: clipped and rounded (the default), or the raw output", 0, 0},
-    {OPTION_OPTIONAL_TEXT, 0, "importance", &option.importance, "entropy|variance|residual|none", "also the importance map, in h5; default entropy with a model, else residual", 0, 0},
+    {OPTION_OPTIONAL_TEXT, 0, "importance", &option.importance, "entropy|variance|residual|none", "also the importance map, in h5, or drawn beside the frame (png, sixel); default entropy with a model, else residual", 0, 0},
     {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
 };
 // clang-format on
@@ -70,8 +70,8 @@ static int choose_format(struct sink *s, struct err *e)
         return err_set(e, ERR_USAGE, "-f png: writes files: name them with -o, such as out/%%06d.png");
     if ((s->format != STREAM_HDF5 || s->sixel) && option.dtype && !strcmp(option.dtype, "f32"))
         return err_set(e, ERR_USAGE, "--dtype f32: only h5 output holds floats (-f h5)");
-    if ((s->format != STREAM_HDF5 || s->sixel) && option.importance)
-        return err_set(e, ERR_USAGE, "--importance: only h5 output holds the map (-f h5)");
+    if ((s->format == STREAM_Y4M || s->format == STREAM_PGM) && !s->sixel && option.importance)
+        return err_set(e, ERR_USAGE, "--importance: a grey film holds no map (-f h5, png or sixel)");
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "io/stream.h"
 #include "recon/recon.h"
 #include "view/screen.h"
+#include "view/sheet.h"
 
 /* --- show.c --- */
 
@@ -32,7 +33,7 @@ void show_abandon(struct show *s);
 /* --- sink.c --- */
 
 struct sink {
-    enum stream_format format; /* HDF5, Y4M, PGM, PNG */
+    enum stream_format format; /* HDF5, Y4M, PGM, PNG; with a map HDF5, PNG */
     int sixel;                 /* shown instead, whatever format says */
     const char *path;
     int f32; /* HDF5: the network's raw output */
@@ -42,7 +43,8 @@ struct sink {
     struct recording_writer *writer;
     struct frame_output *film;
     struct show show;
-    uint32_t W, H;
+    struct sheet sheet; /* of pictures with their maps */
+    uint32_t W, H, map_w, map_h;
     uint8_t *bytes;
     size_t capacity;
 };

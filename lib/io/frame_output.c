@@ -15,6 +15,7 @@ struct frame_output {
     struct out_stream out; /* not for PNG */
     char *path;
     int numbered; /* PNG: path is a pattern */
+    int channels; /* of PNG: 1 or 3 */
     uint32_t W, H;
     size_t frames;
 };
@@ -76,6 +77,7 @@ int frame_output_open(struct frame_output **result, enum stream_format format, c
     }
     o->out.file.slot = -1;
     o->format = format;
+    o->channels = 1;
     o->W = W;
     o->H = H;
     if (format == STREAM_PNG) {
@@ -110,7 +112,12 @@ static int write_png(struct frame_output *o, const uint8_t *frame, struct err *e
         if (n < 0 || n >= NAME)
             return err_set(e, ERR_CANTCREATE, "%s: the name is too long", o->path);
     }
-    return png_write(o->numbered ? name : o->path, frame, o->W, o->H, 1, e);
+    return png_write(o->numbered ? name : o->path, frame, o->W, o->H, o->channels, e);
+}
+
+void frame_output_set_colour(struct frame_output *o)
+{
+    o->channels = 3;
 }
 
 int frame_output_write(struct frame_output *o, const uint8_t *frame, struct err *e)

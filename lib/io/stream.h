@@ -37,6 +37,8 @@ struct frame_output;
 /* Y4M or PGM to path or "-"; PNG: path is a printf pattern with one %d or, for a single frame, a plain name. */
 int frame_output_open(struct frame_output **out, enum stream_format format, const char *path, uint32_t W,
                       uint32_t H, double fps, struct err *e);
+/* PNG: frames are RGB (H,W,3) from now on. */
+void frame_output_set_colour(struct frame_output *out);
 int frame_output_write(struct frame_output *out, const uint8_t *frame, struct err *e);
 int frame_output_close(struct frame_output *out, struct err *e);
 void frame_output_abandon(struct frame_output *out);

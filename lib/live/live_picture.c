@@ -7,7 +7,7 @@
 #include "interp/interp.h"
 #include "io/stream.h"
 #include "metric/metric.h"
-#include "view/sheet.h"
+#include "view/colour.h"
 
 /* Colours 254 and 255 of both palettes; below are the heat or the greys. */
 enum { COLOURS = 254, DOT = 254, UNSEEN = 255 };
@@ -93,7 +93,7 @@ static void make_palette(struct canvas *c, int heat)
 {
     for (int i = 0; i < COLOURS; i++)
         if (heat)
-            sheet_colour((double)i / (COLOURS - 1), c->palette[i]);
+            colour_map((double)i / (COLOURS - 1), c->palette[i]);
         else
             memset(c->palette[i], (i * 255 + (COLOURS - 1) / 2) / (COLOURS - 1), 3);
     memcpy(c->palette[DOT], dot, 3);

@@ -99,7 +99,7 @@ int screen_show(struct screen *s, const struct image *p, struct err *e)
     if (!placed && s->terminal.pictures == TERMINAL_SIXEL)
         putc('\n', s->f);
     if (!r && (fflush(s->f) || ferror(s->f)))
-        r = err_set(e, ERR_IO, "a picture: write failed: %s", strerror(errno));
+        r = err_set(e, ERR_IO, "write failed: %s", strerror(errno));
     return r;
 }
 
@@ -109,7 +109,7 @@ int screen_close(struct screen *s, struct err *e)
     if (s->rows) {
         fprintf(s->f, "\0338\033[%dB\r\033[?25h", s->rows);
         if (fflush(s->f))
-            r = err_set(e, ERR_IO, "a picture: write failed: %s", strerror(errno));
+            r = err_set(e, ERR_IO, "write failed: %s", strerror(errno));
         terminal_leave_with(-1, NULL);
     }
     free(s->pixels);

@@ -5,9 +5,10 @@
 
 #include "base/mem.h"
 #include "io/stream.h"
+#include "view/colour.h"
 #include "view/font.h"
 
-enum { MARGIN = 6, CAPTION = 14, LIMIT = 1 << 15 };
+enum { MARGIN = 6, CAPTION = 14, LIMIT = 1 << 14, SHARP = 224 };
 static const uint8_t background[3] = {28, 28, 32}, ink[3] = {230, 230, 230}, unseen[3] = {20, 24, 58};
 
 int sheet_init(struct sheet *s, uint32_t W, uint32_t H, uint32_t columns, uint32_t rows, uint32_t zoom,
@@ -23,26 +24,26 @@ int sheet_init(struct sheet *s, uint32_t W, uint32_t H, uint32_t columns, uint32
     s->height = (uint32_t)height;
     int r = mem_alloc(&s->rgb, (size_t)width * height, 3, "a picture", e);
     if (!r)
-        for (size_t i = 0; i < (size_t)width * height; i++)
-            memcpy(s->rgb + 3 * i, background, 3);
+        sheet_clear(s);
     return r;
+}
+
+void sheet_clear(struct sheet *s)
+{
+    for (size_t i = 0; i < (size_t)s->width * s->height; i++)
+        memcpy(s->rgb + 3 * i, background, 3);
+}
+
+uint32_t sheet_zoom(uint32_t W, uint32_t H)
+{
+    uint32_t side = W > H ? W : H;
+    return side < SHARP ? (SHARP + side - 1) / side : 1;
 }
 
 void sheet_release(struct sheet *s)
 {
     free(s->rgb);
     memset(s, 0, sizeof *s);
-}
-
-void sheet_colour(double x, uint8_t rgb[3])
-{
-    /* Stops of one's own between black and pale yellow, lightness rising evenly. */
-    static const uint8_t stop[6][3] = {{4, 4, 14},    {62, 18, 96},   {146, 38, 104},
-                                       {218, 74, 62}, {248, 154, 36}, {252, 248, 172}};
-    double at = x > 0 ? (x < 1 ? x : 1) * 5 : 0;
-    int i = at < 4 ? (int)at : 4;
-    for (int c = 0; c < 3; c++)
-        rgb[c] = (uint8_t)(stop[i][c] + (at - i) * (stop[i + 1][c] - stop[i][c]) + 0.5);
 }
 
 /* The screen's place of a panel's first pixel. */
@@ -63,6 +64,13 @@ static void put(struct sheet *s, uint32_t column, uint32_t row, uint32_t x, uint
     }
 }
 
+/* At the pixel that a sample lies in. */
+static void put_at(struct sheet *s, uint32_t column, uint32_t row, const float uv[2], const uint8_t rgb[3])
+{
+    uint32_t x = (uint32_t)(uv[0] * (float)s->W), y = (uint32_t)(uv[1] * (float)s->H);
+    put(s, column, row, x < s->W ? x : s->W - 1, y < s->H ? y : s->H - 1, rgb);
+}
+
 void sheet_grey(struct sheet *s, uint32_t column, uint32_t row, const uint8_t *frame)
 {
     for (uint32_t y = 0; y < s->H; y++)
@@ -78,7 +86,7 @@ void sheet_heat(struct sheet *s, uint32_t column, uint32_t row, const float *map
         for (uint32_t x = 0; x < s->W; x++) {
             uint8_t rgb[3];
             size_t my = (size_t)y * h / s->H, mx = (size_t)x * w / s->W;
-            sheet_colour(map[my * w + mx], rgb);
+            colour_map(map[my * w + mx], rgb);
             put(s, column, row, x, y, rgb);
         }
 }
@@ -90,7 +98,7 @@ void sheet_error(struct sheet *s, uint32_t column, uint32_t row, const uint8_t *
         for (uint32_t x = 0; x < s->W; x++) {
             size_t i = (size_t)y * s->W + x;
             uint8_t rgb[3];
-            sheet_colour(abs(a[i] - b[i]) / full, rgb);
+            colour_map(abs(a[i] - b[i]) / full, rgb);
             put(s, column, row, x, y, rgb);
         }
 }
@@ -102,10 +110,15 @@ void sheet_samples(struct sheet *s, uint32_t column, uint32_t row, const float *
         for (uint32_t x = 0; x < s->W; x++)
             put(s, column, row, x, y, unseen);
     for (size_t i = 0; i < n; i++) {
-        uint32_t x = (uint32_t)(uv[2 * i] * (float)s->W), y = (uint32_t)(uv[2 * i + 1] * (float)s->H);
         const uint8_t rgb[3] = {value[i], value[i], value[i]};
-        put(s, column, row, x < s->W ? x : s->W - 1, y < s->H ? y : s->H - 1, rgb);
+        put_at(s, column, row, uv + 2 * i, rgb);
     }
+}
+
+void sheet_marks(struct sheet *s, uint32_t column, uint32_t row, const float *uv, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        put_at(s, column, row, uv + 2 * i, colour_mark);
 }
 
 void sheet_caption(struct sheet *s, uint32_t column, uint32_t row, const char *text)

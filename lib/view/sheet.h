@@ -23,9 +23,12 @@ struct sheet {
 int sheet_init(struct sheet *s, uint32_t W, uint32_t H, uint32_t columns, uint32_t rows, uint32_t zoom,
                struct err *e);
 void sheet_release(struct sheet *s);
+void sheet_clear(struct sheet *s);
+/* The zoom at which the pixels of a panel, and a caption above it, can be seen. */
+uint32_t sheet_zoom(uint32_t W, uint32_t H);
 /* 8-bit grey frame (H,W). */
 void sheet_grey(struct sheet *s, uint32_t column, uint32_t row, const uint8_t *frame);
-/* A map (h,w) in 0..1 as black-purple-orange-yellow, enlarged without smoothing. */
+/* A map (h,w) in 0..1 by colour_map, enlarged without smoothing. */
 void sheet_heat(struct sheet *s, uint32_t column, uint32_t row, const float *map, uint32_t w, uint32_t h);
 /* |a-b| of two frames as heat; `full` is the difference drawn brightest. */
 void sheet_error(struct sheet *s, uint32_t column, uint32_t row, const uint8_t *a, const uint8_t *b,
@@ -33,11 +36,10 @@ void sheet_error(struct sheet *s, uint32_t column, uint32_t row, const uint8_t *
 /* Only the sampled pixels, on dark blue. */
 void sheet_samples(struct sheet *s, uint32_t column, uint32_t row, const float *uv, const uint8_t *value,
                    size_t n);
+/* Where samples lie, on top of what the panel shows. */
+void sheet_marks(struct sheet *s, uint32_t column, uint32_t row, const float *uv, size_t n);
 /* Above the panel; letters, digits and " .-+%/:=" in capitals, cut at the panel's width. */
 void sheet_caption(struct sheet *s, uint32_t column, uint32_t row, const char *text);
 int sheet_write(const struct sheet *s, const char *path, struct err *e);
-
-/* The colour of x in 0..1 (outside and NaN: clamped). */
-void sheet_colour(double x, uint8_t rgb[3]);
 
 #endif

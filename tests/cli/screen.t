@@ -71,7 +71,7 @@ random.seed(3)
 work = tempfile.TemporaryDirectory()
 os.chdir(work.name)
 make = os.environ["SGAPS_ROOT"] + "/tests/support/make_recording.py"
-run("/usr/bin/python3", make, "rec.h5", "images=0", "samples=60", "size=50x37", "sessions=one", "frames=5", check=True)
+run("/usr/bin/python3", make, "rec.h5", "images=0", "samples=60", "size=50x37", "sessions=one", "frames=3", check=True)
 run("/usr/bin/python3", make, "two.h5", "images=0", "samples=60", "size=30x16", "sessions=two", "frames=2", check=True)
 base = ["sgaps-reconstruct", "--method", "linear"]
 show = base + ["rec.h5", "-f", "sixel"]
@@ -80,18 +80,30 @@ truth = pgms(run(*base, "rec.h5", "-f", "pgm").stdout)
 # --- to a pipe and to a file: nobody is asked ---
 r = run(*show)
 drawn = [grey_of(p) for p in sixels(r.stdout)]
-ok(r.returncode == 0 and not r.stderr and len(drawn) == 5, "a pipe gets a picture for each frame", r.stderr)
+ok(r.returncode == 0 and not r.stderr and len(drawn) == 3, "a pipe gets a picture for each frame", r.stderr)
 ok(all(a.shape == b.shape and abs(a - b).max() <= 4 for a, b in zip(drawn, truth)),
    "their pixels are those of -f pgm, within what 64 greys can tell")
 ok(len(np.unique(np.stack(truth))) > 60 and len(np.unique(np.stack(drawn))) > 30, "and there was something to see")
 ok(b"\x1b[" not in r.stdout, "no cursor is moved in a pipe")
 r = run(*base, "rec.h5", "two.h5", "-o", "both.sixel")
-ok(r.returncode == 0 and [p.shape[:2] for p in sixels(open("both.sixel", "rb").read())] == [(37, 50)] * 5 + [(16, 30)] * 2,
+ok(r.returncode == 0 and [p.shape[:2] for p in sixels(open("both.sixel", "rb").read())] == [(37, 50)] * 3 + [(16, 30)] * 2,
    "a file by its name, of pictures of two sizes")
 r = run("sh", "-c", "%s | head -c 20" % " ".join(show))
 ok(len(r.stdout) == 20 and not r.stderr, "whoever leaves early is not told off", r.stderr)
 r = run("sh", "-c", "%s >/dev/full" % " ".join(show))
 ok(r.returncode == 74 and r.stderr.count(b"\n") == 1, "a full disk is told in one line, exit 74", r.stderr, r.returncode)
+r = run(*show, "--importance")
+panels = sixels(r.stdout)
+run(*base, "rec.h5", "--importance", "-o", "maps/%d.png", check=True)
+same = []
+for i, drawn_sheet in enumerate(panels):
+    raw = run("ffmpeg", "-loglevel", "error", "-i", "maps/%d.png" % i, "-f", "rawvideo", "-pix_fmt", "rgb24", "-").stdout
+    wanted = np.frombuffer(raw, np.uint8).reshape(drawn_sheet.shape).astype(int)
+    same.append(abs(drawn_sheet - wanted).max() <= 6)
+    same.append(len(np.unique(wanted.reshape(-1, 3), axis=0)) > 80)
+ok(len(panels) == 3 and all(same), "with --importance the panels of -f png, in colour", r.stderr, same)
+r = run(*base, "rec.h5", "--importance", "-f", "y4m")
+ok(r.returncode == 64 and b"png" in r.stderr, "a film holds no map", r.stderr)
 r = run(*show, "--dtype", "f32")
 ok(r.returncode == 64 and b"h5" in r.stderr, "floats cannot be shown", r.stderr)
 
@@ -107,7 +119,7 @@ except OSError:
 t = Terminal(show)
 code = t.wait()
 drawn = [grey_of(p) for p in sixels(t.output)]
-ok(code == 0 and len(drawn) == 5 and t.output.startswith(b"\x1b[c"), "a terminal is asked, and shown every frame", code, t.output[:80])
+ok(code == 0 and len(drawn) == 3 and t.output.startswith(b"\x1b[c"), "a terminal is asked, and shown every frame", code, t.output[:80])
 zoom = drawn[0].shape[0] // 37 if drawn else 0
 ok(zoom > 1 and all(d.shape == (37 * zoom, 50 * zoom) for d in drawn) and
    all(abs(d[::zoom, ::zoom] - g).max() <= 4 and (d[::zoom] == d[zoom - 1::zoom]).all() for d, g in zip(drawn, truth)),
@@ -120,7 +132,7 @@ shapes = {p.shape[:2] for p in sixels(t.output)}
 ok(code == 0 and len(shapes) == 1 and all(h <= 50 and w <= 120 for h, w in shapes), "a small window: it fits", shapes)
 t = Terminal(show, replies=((b"\x1b[16t\x1b[c", b"\x1b[6;30;15t\x1b[?64;1;4c"),), pixels=(0, 0))
 code = t.wait()
-ok(code == 0 and len(sixels(t.output)) == 5, "the size of a character is asked for where nobody knows it")
+ok(code == 0 and len(sixels(t.output)) == 3, "the size of a character is asked for where nobody knows it")
 
 # --- live ---
 for end in ("end", "interrupt"):
@@ -163,7 +175,7 @@ for name, replies, env, colours in (("24-bit", plain, {"COLORTERM": "truecolor"}
 t = Terminal(show, replies=plain, size=(25, 10))
 t.wait()
 lines = [l for l in t.output.decode().split("\r\n") if "\u2580" in l]
-ok(lines and {l.count("\u2580") for l in lines} <= set(range(20, 26)) and len(lines) == 5 * 9, "half blocks fit the window", len(lines))
+ok(lines and {l.count("\u2580") for l in lines} <= set(range(20, 26)) and len(lines) == 3 * 9, "half blocks fit the window", len(lines))
 for name, env in (("NO_COLOR", {"NO_COLOR": "1", "COLORTERM": "truecolor"}), ("no UTF-8", {"LC_ALL": "C"}), ("vt100", {"TERM": "vt100"})):
     t = Terminal(show, replies=plain, env=env)
     code = t.wait()
@@ -173,12 +185,12 @@ for name, env in (("TERM=dumb", {"TERM": "dumb"}), ("no TERM", {"TERM": None})):
     t = Terminal(show, env=env)
     code = t.wait()
     lines = t.output.decode("ascii").split("\r\n")
-    ok(code == 0 and b"\x1b" not in t.output and len(lines) == 5 * 19 + 1 and {len(l) for l in lines[:-1]} == {50},
+    ok(code == 0 and b"\x1b" not in t.output and len(lines) == 3 * 19 + 1 and {len(l) for l in lines[:-1]} == {50},
        "letters and nothing else: %s" % name, code, len(lines))
 t = Terminal(show, env={"NO_COLOR": "1"})
 t.wait()
-ok(len(sixels(t.output)) == 5, "NO_COLOR does not hide sixels: they are a picture, not coloured text")
+ok(len(sixels(t.output)) == 3, "NO_COLOR does not hide sixels: they are a picture, not coloured text")
 t = Terminal(base + ["rec.h5", "-f", "sixel", "-o", "x.sixel"])
-ok(t.wait() == 0 and b"\x1b" not in t.output and len(sixels(open("x.sixel", "rb").read())) == 5, "-o FILE asks nobody")
+ok(t.wait() == 0 and b"\x1b" not in t.output and len(sixels(open("x.sixel", "rb").read())) == 3, "-o FILE asks nobody")
 print("1..%d" % tests)
 sys.exit(failed > 0)

@@ -6,6 +6,7 @@
 
 #include "io/stream.h"
 #include "tap.h"
+#include "view/colour.h"
 #include "view/font.h"
 #include "view/sheet.h"
 
@@ -38,15 +39,15 @@ int main(void)
     ok(same, "a frame is drawn pixel by pixel");
     sheet_heat(&s, 0, 0, map, 2, 1);
     uint8_t cold[3], hot[3];
-    sheet_colour(0, cold);
-    sheet_colour(1, hot);
+    colour_map(0, cold);
+    colour_map(1, hot);
     ok(!memcmp(pixel(&s, 0, 0, 0, 3), cold, 3) && !memcmp(pixel(&s, 0, 0, 4, 0), hot, 3) &&
            hot[0] > cold[0] + 100,
        "a map goes from cold on its left to hot on its right");
-    sheet_colour(NAN, hot);
+    colour_map(NAN, hot);
     ok(!memcmp(hot, cold, 3), "NaN is drawn cold");
     sheet_error(&s, 2, 0, a, b, 20);
-    sheet_colour(1, hot);
+    colour_map(1, hot);
     ok(!memcmp(pixel(&s, 2, 0, 2, 1), hot, 3) && !memcmp(pixel(&s, 2, 0, 3, 1), cold, 3),
        "an error shows where it is");
     const float uv[4] = {0.5f, 0.5f, 1.f, 1.f};
@@ -54,6 +55,12 @@ int main(void)
     sheet_samples(&s, 0, 1, uv, value, 2);
     ok(pixel(&s, 0, 1, 2, 2)[0] == 200 && pixel(&s, 0, 1, 4, 3)[0] == 100 && pixel(&s, 0, 1, 0, 0)[0] < 40,
        "samples lie at their pixels, the corner included");
+    sheet_marks(&s, 1, 1, uv, 2);
+    ok(!memcmp(pixel(&s, 1, 1, 2, 2), colour_mark, 3) && !memcmp(pixel(&s, 1, 1, 4, 3), colour_mark, 3) &&
+           pixel(&s, 1, 1, 1, 2)[0] == a[2 * W + 1],
+       "marks lie on top of a frame");
+    ok(sheet_zoom(112, 112) == 2 && sheet_zoom(64, 32) == 4 && sheet_zoom(640, 480) == 1,
+       "small frames are enlarged");
     sheet_caption(&s, 2, 1, "a caption much longer than the panel is wide");
     ok(font_glyph('a') == font_glyph('A') && font_glyph('A')[0] && !font_glyph('~')[0],
        "captions in capitals");
