@@ -34,7 +34,8 @@ run sgaps-clean -v --force "$train" -o "$out/clean.h5" --report "$out/clean.tsv"
 
 say "Train spt-fast for $minutes minutes"
 rm -rf "$out/run"
-run sgaps-train "$out/clean.h5" -o "$out/run" -c "$root/examples/demo.yaml" --set "training.max_minutes=$minutes"
+run sgaps-train "$out/clean.h5" -o "$out/run" -c "$root/examples/demo.yaml" --set "training.max_minutes=$minutes" \
+    --plot "$out/curves.svg"
 
 say "Sample 1 % of the pixels of the held-out sessions, and rebuild their frames"
 run sgaps-sample --force --pattern bluenoise -n 125 -o "$out/sparse.h5" "$test"
@@ -42,7 +43,7 @@ run sgaps-reconstruct --force -m "$out/run/best.h5" --importance -o "$out/rebuil
 
 say "Against the baselines, at 0.5 %, 1 % and 2 % of the pixels"
 run sgaps-eval -q -m "$out/run/best.h5" --method linear --method natural --method nearest --method thumbnail \
-    -n 63,125,251 "$test" >"$out/table.txt"
+    -n 63,125,251 --plot "$out/psnr.svg" "$test" >"$out/table.txt"
 cat "$out/table.txt"
 
 say "To look at"
@@ -51,5 +52,6 @@ run sgaps-eval -q -m "$out/run/best.h5" --method linear -n 125 --pictures "$out/
 say "Done in $(($(date +%s) - start)) s"
 echo "table:       $out/table.txt"
 echo "pictures:    $out/pictures/   (truth, samples, linear, model, error, importance)"
-echo "checkpoint:  $out/run/best.h5, its curves in $out/run/metrics.jsonl"
+echo "plots:       $out/psnr.svg (quality against the budget), $out/curves.svg (the training)"
+echo "checkpoint:  $out/run/best.h5"
 echo "recordings:  $out/clean.h5 $out/sparse.h5 $out/rebuilt.h5"

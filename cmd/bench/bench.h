@@ -19,6 +19,7 @@ struct result {
     double limit;        /* seconds the machine needs at least; 0: unknown */
     double items;        /* done in one run, of these: */
     const char *unit;
+    size_t size; /* what the plot of growth has on its x axis: samples or frames; 0: takes no part */
 };
 
 struct bench {
@@ -27,6 +28,7 @@ struct bench {
     int threads, quiet;
     size_t repetitions; /* 0: as many as fit half a second, at least 5 */
     size_t samples, batch;
+    size_t frames; /* of the recordings of clean and io */
     uint32_t W, H; /* 0: the model's */
     double peak_flops, peak_bandwidth;
     struct result *results;
@@ -48,5 +50,7 @@ int bench_io(struct bench *b, struct err *e);
 
 enum format { FORMAT_TABLE, FORMAT_TSV, FORMAT_JSON };
 void bench_print(const struct bench *b, enum format format);
+/* How the times of infer and train grow with the samples, those of clean and io with the frames. As plot_draw. */
+int bench_plot(const struct bench *b, const char *path, struct err *e);
 
 #endif

@@ -13,7 +13,7 @@
 #include "clean/clean.h"
 #include "io/recording.h"
 
-enum { FRAMES = 1000, SIDE = 112, STATE = 12, SAMPLES = 125 };
+enum { SIDE = 112, STATE = 12, SAMPLES = 125 };
 
 /* A folder of our own with one recording in it, and what a frame is made of. */
 struct data {
@@ -21,6 +21,7 @@ struct data {
     uint8_t *image, *value, *bytes;
     float *uv;
     size_t size; /* of the file */
+    size_t frames;
     struct config config;
     uint64_t seed;
 };
@@ -31,6 +32,7 @@ static int data_open(struct bench *b, struct data *d, struct err *e)
     memset(d, 0, sizeof *d);
     config_init(&d->config);
     d->seed = b->seed;
+    d->frames = b->frames;
     snprintf(d->folder, sizeof d->folder, "%.200s/sgaps-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!mkdtemp(d->folder)) {
         d->folder[0] = 0;
@@ -103,7 +105,7 @@ static int write_recording(void *user, struct err *e)
     if (code)
         return code;
     code = recording_begin(w, &info, e);
-    for (size_t t = 0; t < FRAMES && !code; t++) {
+    for (size_t t = 0; t < d->frames && !code; t++) {
         float state[STATE];
         draw_frame(d, t, state);
         struct frame f = {.frame_id = (int64_t)t,
@@ -134,7 +136,7 @@ static int read_recording(void *user, struct err *e)
     int code = recording_open(&r, d->path, e);
     if (code)
         return code;
-    for (size_t t = 0; t < FRAMES && !code; t++) {
+    for (size_t t = 0; t < d->frames && !code; t++) {
         int present;
         float state[STATE];
         code = recording_frame(r, 0, t, d->image, &present, e);
@@ -205,9 +207,13 @@ static double last_median(const struct bench *b)
 
 static struct result data_result(const struct data *d, const char *bench, const char *what, double limit)
 {
-    struct result r = {
-        .bench = bench, .bytes = (double)d->size, .items = FRAMES, .unit = "frames/s", .limit = limit};
-    snprintf(r.name, sizeof r.name, "%s, %d frames of %dx%d", what, FRAMES, SIDE, SIDE);
+    struct result r = {.bench = bench,
+                       .bytes = (double)d->size,
+                       .items = (double)d->frames,
+                       .unit = "frames/s",
+                       .limit = limit,
+                       .size = limit > 0 ? d->frames : 0};
+    snprintf(r.name, sizeof r.name, "%s, %zu frames of %dx%d", what, d->frames, SIDE, SIDE);
     return r;
 }
 

@@ -130,7 +130,7 @@ static int subject_open(struct bench *b, struct subject *s, struct err *e)
 static struct result subject_result(const struct bench *b, const struct subject *s, const char *bench,
                                     double passes)
 {
-    struct result r = {.bench = bench, .items = (double)s->B, .unit = "frames/s"};
+    struct result r = {.bench = bench, .items = (double)s->B, .unit = "frames/s", .size = s->n};
     const char *slash = strrchr(b->model, '/');
     snprintf(r.name, sizeof r.name, "%s %ux%u, %zu samples, batch %zu", slash ? slash + 1 : b->model, s->W,
              s->H, s->n, s->B);

@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "bench.h"
 #include "cli/option.h"
 #include "op/cpu/cpu_probe.h"
+#include "view/plot.h"
 
 static struct {
-    const char *model;
+    const char *model, *plot;
     int tsv;
     int64_t repetitions, samples, batch;
     uint32_t size[2];
@@ -22,6 +24,7 @@ static const struct option_row rows[] = {
     {OPTION_INTEGER, 0, "batch", &option.batch, "B", "frames in a batch; default 1", 1, 4096},
     {OPTION_INTEGER, 'r', "repetitions", &option.repetitions, "N", "timed runs; default: as many as fit half a second, at least 5", 1, 1000},
     {OPTION_FLAG, 0, "tsv", &option.tsv, NULL, "tab-separated table", 0, 0},
+    {OPTION_TEXT, 0, "plot", &option.plot, "FILE", "measure at growing sizes, a quarter to four times of -n or of 1000 frames, and draw how time grows: a .svg or .png, - for the terminal (needs gnuplot)", 0, 0},
     {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
 };
 // clang-format on
@@ -31,7 +34,7 @@ static const struct tool tool = {
     .purpose = "speed of operations, inference, training, cleaning and files, each against its limit",
     .synopsis =
         "[ops|infer|train|clean|io|all] [--device D] [--model PRESET|CKPT] [-n N] [--size WxH] [--batch B] "
-        "[-r N] [--json|--tsv]",
+        "[-r N] [--json|--tsv] [--plot FILE]",
     .options = rows,
     .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_JSON,
     .epilogue = "Examples:\n"
@@ -39,15 +42,17 @@ static const struct tool tool = {
                 "  sgaps-bench infer --model spt-fast -r 20\n"
                 "  sgaps-bench all --json | jq '.results[] | [.name, .median_ms]'\n"};
 
+enum growth { GROWS_NOT, GROWS_WITH_SAMPLES, GROWS_WITH_FRAMES };
 static const struct part {
     const char *name;
     int (*run)(struct bench *b, struct err *e);
-} parts[] = {{"ops", bench_ops},
-             {"infer", bench_infer},
-             {"train", bench_train},
-             {"clean", bench_clean},
-             {"io", bench_io}};
-enum { PARTS = sizeof parts / sizeof *parts };
+    enum growth growth;
+} parts[] = {{"ops", bench_ops, GROWS_NOT},
+             {"infer", bench_infer, GROWS_WITH_SAMPLES},
+             {"train", bench_train, GROWS_WITH_SAMPLES},
+             {"clean", bench_clean, GROWS_WITH_FRAMES},
+             {"io", bench_io, GROWS_WITH_FRAMES}};
+enum { PARTS = sizeof parts / sizeof *parts, FRAMES = 1000 };
 
 /* wanted (PARTS) from the operands; none, or "all": every part. */
 static int choose(const struct parsed *p, int *wanted, struct err *e)
@@ -67,11 +72,48 @@ static int choose(const struct parsed *p, int *wanted, struct err *e)
     return 0;
 }
 
+static int check_plot(const struct parsed *p, const int *wanted, struct err *e)
+{
+    int grows = 0;
+    for (int i = 0; i < PARTS; i++)
+        grows |= wanted[i] && parts[i].growth;
+    if (!grows)
+        return err_set(e, ERR_USAGE, "--plot draws how infer, train, clean and io grow: name one of these");
+    if (!strcmp(option.plot, "-") && (p->common.json || option.tsv))
+        return err_set(e, ERR_USAGE, "--plot -: standard output has the figures already (--plot FILE)");
+    return plot_check(option.plot, e);
+}
+
+/* At one size, or for the plot at five: as asked for, and up to four times less and more. */
+static int run_part(const struct part *part, struct bench *b, struct err *e)
+{
+    const size_t samples = b->samples, frames = b->frames;
+    int code = 0;
+    if (!option.plot || !part->growth)
+        return part->run(b, e);
+    for (size_t quarters = 1; quarters <= 16 && !code; quarters *= 2) {
+        if (part->growth == GROWS_WITH_SAMPLES)
+            b->samples = (samples * quarters + 3) / 4;
+        else
+            b->frames = frames * quarters / 4;
+        code = part->run(b, e);
+        if (code == ERR_USAGE && quarters > 4) { /* a frame has no more pixels */
+            code = 0;
+            break;
+        }
+    }
+    b->samples = samples;
+    b->frames = frames;
+    return code;
+}
+
 static int run(const struct parsed *p, struct bench *b, struct err *e)
 {
     int wanted[PARTS], code = choose(p, wanted, e);
     if (!code && p->common.json && option.tsv)
         code = err_set(e, ERR_USAGE, "--json and --tsv exclude each other");
+    if (!code && option.plot)
+        code = check_plot(p, wanted, e);
     if (code)
         return code;
     /* A device that is not there is told before anything is measured. */
@@ -84,9 +126,13 @@ static int run(const struct parsed *p, struct bench *b, struct err *e)
     b->peak_bandwidth = cpu_peak_bandwidth(b->threads, 0.3);
     for (int i = 0; i < PARTS && !code; i++)
         if (wanted[i])
-            code = parts[i].run(b, e);
+            code = run_part(&parts[i], b, e);
     if (!code)
         bench_print(b, p->common.json ? FORMAT_JSON : option.tsv ? FORMAT_TSV : FORMAT_TABLE);
+    if (!code && option.plot && (code = bench_plot(b, option.plot, e)) == ERR_UNAVAILABLE) {
+        log_warning("%s", e->text);
+        code = 0;
+    }
     return code;
 }
 
@@ -103,6 +149,7 @@ int main(int argc, char **argv)
                       .repetitions = (size_t)option.repetitions,
                       .samples = (size_t)option.samples,
                       .batch = (size_t)option.batch,
+                      .frames = FRAMES,
                       .W = option.size[0],
                       .H = option.size[1]};
     int code = run(&p, &b, &e);

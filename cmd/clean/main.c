@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "clean/clean.h"
+#include "clean_plot.h"
 #include "clean_summary.h"
 #include "cli/option.h"
 #include "cli/progress.h"
@@ -26,7 +27,7 @@ static const struct option_row rows[] = {
     {OPTION_TEXT, 'o', "output", &option.output, "FILE", "the cleaned recording; - for standard output, which is the default when no report or plot is asked for", 0, 0},
     {OPTION_FLAG, 0, "selection-only", &option.selection_only, NULL, "write which frames to keep, not the frames: a small file to name beside its source", 0, 0},
     {OPTION_TEXT, 0, "report", &option.report, "FILE", "counts by session and reason, tab-separated; - for standard output", 0, 0},
-    {OPTION_TEXT, 0, "plot", &option.plot, "FILE", "velocities and cluster sizes as .svg or .png (needs gnuplot)", 0, 0},
+    {OPTION_TEXT, 0, "plot", &option.plot, "FILE", "velocities and cluster sizes as .svg or .png, - for the terminal (needs gnuplot)", 0, 0},
     {OPTION_HEADING, 0, NULL, NULL, NULL, "Stationarity", 0, 0},
     {OPTION_CHOICE, 0, "stationarity", &option.stationarity, "frame|session|none", "drop frames, or whole sessions, whose state stands still; default frame", 0, 0},
     {OPTION_FLAG, 0, "raw-velocity", &option.raw_velocity, NULL, "the older server's rule: raw units, per frame, floor 0.15", 0, 0},
@@ -149,9 +150,11 @@ static int check_outputs(const struct job *j, struct err *e)
         option.output = "-";
     int out = option.output && !strcmp(option.output, "-") && !c->dry_run;
     int report = option.report && !strcmp(option.report, "-") && !c->dry_run;
-    if (out + report + (c->json || c->dry_run) > 1)
+    int plot = option.plot && !strcmp(option.plot, "-") && !c->dry_run;
+    if (out + report + plot + (c->json || c->dry_run) > 1)
         return err_set(e, ERR_USAGE,
-                       "standard output can take the recording, the report or the results, not two of them");
+                       "standard output can take the recording, the report, the plot or the results, not two "
+                       "of them");
     if (option.selection_only && !option.output)
         return err_set(e, ERR_USAGE, "--selection-only needs -o");
     if (option.report && option.output && !report && !strcmp(option.report, option.output))
@@ -166,7 +169,7 @@ static int check_outputs(const struct job *j, struct err *e)
         r = tool_check_output(j->parsed, option.output, e);
     if (!r && option.report && !report)
         r = tool_check_output(j->parsed, option.report, e);
-    return r ? r : option.plot ? tool_check_output(j->parsed, option.plot, e) : 0;
+    return r || !option.plot || plot ? r : tool_check_output(j->parsed, option.plot, e);
 }
 
 /* Looks into every FILE: is it a recording or a selection, and how long? */
@@ -291,47 +294,14 @@ static int write_recording(struct job *j, struct err *e)
     return r;
 }
 
-/* The data, where gnuplot is missing: beside the picture that it would have been. */
-static int leave_plot_data(const struct job *j, const struct err *why, struct err *e)
-{
-    char *name;
-    struct out_stream out;
-    int r = mem_alloc(&name, strlen(option.plot) + 5, 1, "a file name", e);
-    if (r)
-        return r;
-    snprintf(name, strlen(option.plot) + 5, "%s.tsv", option.plot);
-    r = out_stream_open(&out, name, e);
-    if (!r) {
-        r = clean_plot_data(&j->clean, out.f, e);
-        if (r)
-            out_stream_abort(&out);
-        else
-            r = out_stream_close(&out, e);
-    }
-    if (!r && (option.output || option.report || j->parsed->common.json))
-        log_warning("%s; its data is in %s", why->text, name);
-    else if (!r)
-        r = err_set(e, ERR_UNAVAILABLE, "%s; its data is in %s", why->text, name);
-    free(name);
-    return r;
-}
-
+/* Without gnuplot the numbers are left as a table, which is an error only where nothing else was asked for. */
 static int draw_plot(const struct job *j, struct err *e)
 {
-    char *script = NULL;
-    size_t size;
-    struct err why;
-    FILE *f = open_memstream(&script, &size);
-    if (!f)
-        return err_memory(e, "the plot", 0);
-    int r = clean_plot_script(&j->clean, f, e);
-    fclose(f);
-    r = r ? r : plot_run(script, option.plot, &why);
-    free(script);
-    if (r == ERR_UNAVAILABLE)
-        return leave_plot_data(j, &why, e);
-    if (r)
-        *e = why;
+    int r = clean_plot(&j->clean, option.plot, e);
+    if (r == ERR_UNAVAILABLE && (option.output || option.report || j->parsed->common.json)) {
+        log_warning("%s", e->text);
+        return 0;
+    }
     return r;
 }
 

@@ -115,6 +115,8 @@ static int check(const struct options *o, const struct parsed *p, struct err *e)
                        "--pattern %s goes from frame to frame: let sgaps-sample make the samples and "
                        "name its output as the second file",
                        o->pattern);
+    if (o->plot && !strcmp(o->plot, "-") && (o->tsv || p->common.json))
+        return err_set(e, ERR_USAGE, "--plot -: standard output has the figures already (--plot FILE)");
     if (o->pictures && !contenders)
         return err_set(e, ERR_USAGE, "--pictures: of what? give -m or --method");
     return o->plot ? plot_check(o->plot, e) : 0;
@@ -234,8 +236,8 @@ int main(int argc, char **argv)
         {OPTION_HEADING, 0, NULL, NULL, NULL, "Output", 0, 0},
         {OPTION_FLAG, 0, "tsv", &o.tsv, NULL, "tab-separated instead of an aligned table", 0, 0},
         {OPTION_FLAG, 0, "per-frame", &o.per_frame, NULL, "every frame's figures", 0, 0},
-        {OPTION_TEXT, 0, "plot", &o.plot, "FILE", "plot PSNR against the budget (.svg or .png, by gnuplot)",
-         0, 0},
+        {OPTION_TEXT, 0, "plot", &o.plot, "FILE",
+         "plot PSNR against the budget: a .svg or .png, - for the terminal (needs gnuplot)", 0, 0},
         {OPTION_TEXT, 0, "pictures", &o.pictures, "DIR",
          "a sheet a session: truth, samples, methods, models, error, importance", 0, 0},
         {OPTION_NUMBER, 0, "min-psnr", &o.min_psnr, "DB",

@@ -183,38 +183,34 @@ void report_notes(const struct contest *c)
         log_warning("left out: %s", text);
 }
 
-/* A data block and a curve for each model, method and file; one budget is a point. */
+/* A curve for each model, method and file; one budget is a point. */
 int report_plot(const struct contest *c, const char *path, struct err *e)
 {
-    char *script = NULL;
-    size_t size, curves = 0;
-    FILE *f = open_memstream(&script, &size);
-    if (!f)
-        return err_memory(e, "a plot", 0);
-    const struct entry *first = c->entries, *rows = c->entries + c->compared;
-    for (size_t i = 0; i < c->contender_count + (size_t)c->compared; i++, curves++) {
-        int file = c->compared && !i;
-        fprintf(f, "$curve%zu << EOD\n", curves);
-        for (size_t k = 0; k < (file ? 1 : c->budget_count); k++) {
-            const struct entry *entry =
-                file ? first : &rows[k * c->contender_count + i - (size_t)c->compared];
-            double n = entry_samples(c, entry), psnr = score_mean(&entry->score, SCORE_PSNR);
-            if (isfinite(psnr))
-                fprintf(f, "%.10g %.10g\n", isfinite(n) ? n : 0, psnr);
+    struct plot p = {0};
+    const struct entry *rows = c->entries + c->compared;
+    double low = INFINITY, high = 0;
+    for (size_t i = 0; i < c->entry_count; i++) {
+        double n = entry_samples(c, &c->entries[i]);
+        if (n > 0) {
+            low = fmin(low, n);
+            high = fmax(high, n);
         }
-        fprintf(f, "EOD\n");
     }
-    fprintf(f, "set key below\nset grid\nset xlabel 'samples a frame'\nset ylabel 'mean PSNR, dB'\n"
-               "set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05\nplot ");
-    for (size_t i = 0; i < curves; i++) {
-        const char *name = c->compared && !i ? c->second->name : c->contenders[i - (size_t)c->compared].name;
-        fprintf(f, "%s$curve%zu with linespoints linewidth 2 pointtype 7 title ", i ? ", " : "", i);
-        plot_quote(f, name);
+    plot_panel(&p, "Quality against the budget", "samples a frame", "mean PSNR, dB",
+               high >= 8 * low ? PLOT_LOG_X : 0);
+    if (c->compared) {
+        double n = entry_samples(c, c->entries);
+        plot_series(&p, c->second->name, PLOT_LINE);
+        plot_point(&p, isfinite(n) ? n : 0, score_mean(&c->entries->score, SCORE_PSNR));
     }
-    fprintf(f, "\n");
-    if (fclose(f))
-        return err_memory(e, "a plot", size);
-    int r = plot_run(script, path, e);
-    free(script);
+    for (size_t i = 0; i < c->contender_count; i++) {
+        plot_series(&p, c->contenders[i].name, PLOT_LINE);
+        for (size_t k = 0; k < c->budget_count; k++) {
+            const struct entry *entry = &rows[k * c->contender_count + i];
+            plot_point(&p, entry_samples(c, entry), score_mean(&entry->score, SCORE_PSNR));
+        }
+    }
+    int r = plot_draw(&p, path, e);
+    plot_release(&p);
     return r;
 }

@@ -12,7 +12,7 @@ void report_frames(const struct contest *c, FILE *f, int tsv);
 void report_json(const struct contest *c, FILE *f);
 /* One line about what could not be computed and what was left out; nothing where there is nothing to say. */
 void report_notes(const struct contest *c);
-/* ERR_UNAVAILABLE without gnuplot. */
+/* ERR_UNAVAILABLE without gnuplot; the numbers are left beside it. */
 int report_plot(const struct contest *c, const char *path, struct err *e);
 
 #endif

@@ -12,11 +12,13 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "conf/conf.h"
+#include "curves.h"
 #include "io/checkpoint.h"
 #include "train/train.h"
+#include "view/plot.h"
 
 static struct {
-    const char *directory, *init;
+    const char *directory, *init, *plot;
     struct option_list files, settings, validation;
     int resume;
     int64_t overfit;
@@ -35,6 +37,11 @@ static const struct option_row rows[] = {
      "learn N frames by heart: a test of data and network", 1, 1e6},
     {OPTION_LIST, 0, "validation", &options.validation, "FILE",
      "validate on this recording instead of held-out sessions; repeatable", 0, 0},
+    {OPTION_TEXT, 0, "plot", &options.plot, "FILE",
+     "draw the run's curves at its end: a .svg or .png, - for the terminal; without recordings only draw "
+     "those "
+     "of DIR (needs gnuplot)",
+     0, 0},
     {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
 };
 
@@ -42,8 +49,7 @@ static const struct tool tool = {
     .name = "sgaps-train",
     .purpose = "train a Sparse Pixel Transformer on recordings",
     .synopsis = "-o DIR [-c FILE]... [--set KEY=VALUE]... [--resume] [--init CKPT] [--overfit N] "
-                "[--validation FILE]... "
-                "FILE...",
+                "[--validation FILE]... [--plot FILE] FILE...",
     .options = rows,
     .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_JSON |
               COMMON_DRY_RUN | COMMON_HISTORY,
@@ -220,6 +226,12 @@ static int check_directory(const struct parsed *p, const char *last, struct err 
 {
     if (!options.directory)
         return err_set(e, ERR_USAGE, "-o DIR is missing: where the checkpoints go");
+    if (options.plot && plot_check(options.plot, e))
+        return ERR_USAGE;
+    if (options.plot && !strcmp(options.plot, "-") && p->common.json)
+        return err_set(e, ERR_USAGE, "--plot -: standard output has the result of --json (--plot FILE)");
+    if (!p->file_count && options.plot)
+        return 0;
     if (!p->file_count)
         return err_set(e, ERR_USAGE, "no recording to train on: name one or more files (--help)");
     if (options.resume && options.init)
@@ -230,30 +242,31 @@ static int check_directory(const struct parsed *p, const char *last, struct err 
     return 0;
 }
 
-int main(int argc, char **argv)
+/* At the end of a run its checkpoints are what counts: a plot that cannot be drawn is only told. */
+static void draw_curves(void)
 {
-    struct parsed p;
+    struct err e;
+    if (curves_draw(options.directory, options.plot, &e))
+        log_warning("%s", e.text);
+}
+
+/* last: the checkpoint to resume from. */
+static int run(struct parsed *p, const char *last, struct err *e)
+{
     struct config config;
     struct progress progress;
-    struct err e = {0};
-    tool_parse(&tool, &p, argc, argv, 1);
-    char *last = NULL;
-    if (asprintf(&last, "%s/last.h5", options.directory ? options.directory : "") < 0)
-        return ERR_INTERNAL;
-    config_init(&config);
     struct origin origin = {0};
     const char *checkpoint = options.resume ? last : options.init;
-    int r = check_directory(&p, last, &e);
+    config_init(&config);
+    int r = parsed_expand_directories(p, e);
     if (!r)
-        r = parsed_expand_directories(&p, &e);
-    if (!r)
-        r = configure(&config, &p, checkpoint, &origin, &e);
+        r = configure(&config, p, checkpoint, &origin, e);
     if (!r) {
-        char *history = tool_history(&tool, &p, origin.history);
+        char *history = tool_history(&tool, p, origin.history);
         struct train_options o = {
             .config = &config,
-            .files = p.files,
-            .file_count = p.file_count,
+            .files = p->files,
+            .file_count = p->file_count,
             .validation_files = options.validation.items,
             .validation_count = options.validation.n,
             .directory = options.directory,
@@ -261,25 +274,49 @@ int main(int argc, char **argv)
             .resume = options.resume,
             .made_at = {origin.made_at[0], origin.made_at[1]},
             .overfit = options.overfit,
-            .device = p.common.device,
-            .threads = (int)p.common.threads,
+            .device = p->common.device,
+            .threads = (int)p->common.threads,
             .history = history,
-            .no_history = p.common.no_history,
+            .no_history = p->common.no_history,
             .stop = &stop,
             .progress = show_progress,
             .user = &progress,
         };
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
-        progress_begin(&progress, "train", "steps", 0, p.common.quiet);
-        r = train(&o, &p, &e);
+        progress_begin(&progress, "train", "steps", 0, p->common.quiet);
+        r = train(&o, p, e);
         progress_end(&progress);
         free(history);
     }
-    int code = r ? tool_fail(&e) : stop ? 128 + stop : 0;
     config_release(&config);
-    parsed_release(&p);
     free(origin.history);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct parsed p;
+    struct err e = {0};
+    tool_parse(&tool, &p, argc, argv, 0);
+    /* Without recordings --plot draws a run that is there already, also in a script, whose standard input is no terminal. */
+    if (!p.file_count && !options.plot && !isatty(STDIN_FILENO)) {
+        p.files[0] = "-";
+        p.file_count = 1;
+    }
+    char *last = NULL;
+    if (asprintf(&last, "%s/last.h5", options.directory ? options.directory : "") < 0)
+        return ERR_INTERNAL;
+    int r = check_directory(&p, last, &e);
+    if (!r && !p.file_count) {
+        r = curves_draw(options.directory, options.plot, &e);
+    } else if (!r) {
+        r = run(&p, last, &e);
+        if (!r && options.plot && !p.common.dry_run)
+            draw_curves();
+    }
+    int code = r ? tool_fail(&e) : stop ? 128 + stop : 0;
+    parsed_release(&p);
     free(last);
     return tool_finish(code);
 }

@@ -118,10 +118,17 @@ void clean_report(const struct clean *c, const struct clean_params *p, FILE *f);
 /* Every rule that did not apply, as sentences; usual: nothing to wonder about. */
 void clean_notes(const struct clean *c, void (*say)(void *user, const char *text, int usual), void *user);
 
-/* Velocity histogram with the threshold, cluster sizes before and after: as a gnuplot script that holds its data, and
- * the same data as a table (series, x, y, z). */
-int clean_plot_script(const struct clean *c, FILE *f, struct err *e);
-int clean_plot_data(const struct clean *c, FILE *f, struct err *e);
+/* The velocities in bins of equal steps of the logarithm, from a hundredth of the threshold up; what is slower is in the
+ * first bin. */
+enum { CLEAN_BINS = 60 };
+struct clean_histogram {
+    double low, high;
+    size_t count[CLEAN_BINS];
+};
+void clean_histogram(const struct clean *c, struct clean_histogram *h);
+double clean_histogram_edge(const struct clean_histogram *h, int bin); /* the left one; of CLEAN_BINS: high */
+/* order (clusters): the clusters by their size before, the largest first. */
+void clean_order_clusters(const struct clean *c, size_t *order);
 
 /* Sorts in place; the p-th percentile of sorted values by linear interpolation, NAN of none. */
 void clean_sort(double *x, size_t n);

@@ -21,7 +21,7 @@ struct decoder {
     uint8_t *pixels;
     png_bytep *rows;
     uint32_t W, H;
-    int colour;
+    int colour, wanted; /* channels wanted */
 };
 
 static void on_error(png_structp png, png_const_charp text)
@@ -61,6 +61,10 @@ static void decode(struct decoder *d, png_structp png, png_infop info)
     png_set_expand(png); /* palettes, 1 to 4 bits, transparency */
     png_set_scale_16(png);
     png_set_strip_alpha(png);
+    if (d->wanted == 3 && !d->colour) {
+        png_set_gray_to_rgb(png);
+        d->colour = 1;
+    }
     png_set_interlace_handling(png);
     png_read_update_info(png, info);
     size_t stride = png_get_rowbytes(png, info);
@@ -75,15 +79,15 @@ static void decode(struct decoder *d, png_structp png, png_infop info)
         d->rows[y] = d->pixels + y * stride;
     png_read_image(png, d->rows);
     png_read_end(png, NULL);
-    if (d->colour)
+    if (d->colour && d->wanted == 1)
         for (size_t i = 0; i < (size_t)d->W * d->H; i++)
             d->pixels[i] = luma(d->pixels + 3 * i);
 }
 
-int png_decode(png_source_fn read, void *source, const char *name, uint8_t **pixels, uint32_t *W, uint32_t *H,
-               struct err *e)
+static int decode_as(int channels, png_source_fn read, void *source, const char *name, uint8_t **pixels,
+                     uint32_t *W, uint32_t *H, struct err *e)
 {
-    struct decoder d = {.read = read, .source = source};
+    struct decoder d = {.read = read, .source = source, .wanted = channels};
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info) {
@@ -105,6 +109,12 @@ int png_decode(png_source_fn read, void *source, const char *name, uint8_t **pix
     return 0;
 }
 
+int png_decode(png_source_fn read, void *source, const char *name, uint8_t **pixels, uint32_t *W, uint32_t *H,
+               struct err *e)
+{
+    return decode_as(1, read, source, name, pixels, W, H, e);
+}
+
 static size_t read_peeked(void *source, void *out, size_t n)
 {
     return peek_read(source, out, n);
@@ -120,6 +130,16 @@ int png_read(const char *path, uint8_t **pixels, uint32_t *W, uint32_t *H, struc
                                         : err_set(e, ERR_DATA, "%s: is not a PNG file", p.name);
     peek_close(&p);
     return bad;
+}
+
+static size_t read_stream(void *source, void *out, size_t n)
+{
+    return fread(out, 1, n, source);
+}
+
+int png_read_rgb(FILE *f, const char *name, uint8_t **pixels, uint32_t *W, uint32_t *H, struct err *e)
+{
+    return decode_as(3, read_stream, f, name, pixels, W, H, e);
 }
 
 /* --- writing --- */

@@ -43,11 +43,13 @@ int frame_output_write(struct frame_output *out, const uint8_t *frame, struct er
 int frame_output_close(struct frame_output *out, struct err *e);
 void frame_output_abandon(struct frame_output *out);
 
-/* One PNG: 8-bit grey (channels 1) or RGB (channels 3), written atomically. Reading gives grey. */
+/* One PNG: 8-bit grey (channels 1) or RGB (channels 3), written atomically. Reading gives grey, or RGB. */
 int png_write(const char *path, const uint8_t *pixels, uint32_t W, uint32_t H, int channels, struct err *e);
 /* Appended to out, packed for speed: (H,W) 8-bit grey, or numbers of colours in a palette. */
 int png_encode(struct text *out, const uint8_t *pixels, uint32_t W, uint32_t H, const uint8_t palette[256][3],
                struct err *e);
 int png_read(const char *path, uint8_t **pixels, uint32_t *W, uint32_t *H, struct err *e);
+/* From where f stands; name is for messages. */
+int png_read_rgb(FILE *f, const char *name, uint8_t **pixels, uint32_t *W, uint32_t *H, struct err *e);
 
 #endif

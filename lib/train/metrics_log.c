@@ -57,6 +57,38 @@ int metrics_log_write(struct metrics_log *j, int64_t step, int64_t epoch, const 
     return fflush(j->f) || ferror(j->f) ? failed(j, e) : 0;
 }
 
+/* "key": number, as metrics_log_write puts them; null and what is no number is passed over. */
+static void read_line(const char *line, metrics_log_fn fn, void *user)
+{
+    long long step;
+    if (sscanf(line, "{\"step\": %lld", &step) != 1 || !strchr(line, '\n'))
+        return;
+    for (const char *p = strchr(line, ','); p; p = strchr(p + 1, ',')) {
+        char key[64], *end;
+        int n = 0;
+        if (sscanf(p, ", \"%63[^\"]\": %n", key, &n) != 1 || !n)
+            continue;
+        double value = strtod(p + n, &end);
+        if (end > p + n && isfinite(value))
+            fn(user, step, key, value);
+    }
+}
+
+int metrics_log_read(const char *path, metrics_log_fn fn, void *user, struct err *e)
+{
+    FILE *in = fopen(path, "r");
+    char *line = NULL;
+    size_t capacity = 0;
+    if (!in)
+        return err_set(e, ERR_NOINPUT, "%s: cannot open: %s", path, strerror(errno));
+    while (getline(&line, &capacity, in) > 0)
+        read_line(line, fn, user);
+    int r = ferror(in) ? err_set(e, ERR_IO, "%s: read failed: %s", path, strerror(errno)) : 0;
+    fclose(in);
+    free(line);
+    return r;
+}
+
 int metrics_log_close(struct metrics_log *j, struct err *e)
 {
     int r = j->f && fclose(j->f) ? failed(j, e) : 0;

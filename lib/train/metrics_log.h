@@ -22,6 +22,10 @@ struct metrics_value {
 };
 int metrics_log_write(struct metrics_log *j, int64_t step, int64_t epoch, const struct metrics_value *values,
                       size_t n, struct err *e);
+/* Every number of a log as it was written, in order; also of a run that is going on. A line that is none of ours, or not
+ * whole, is passed over; ERR_NOINPUT where there is no file. */
+typedef void (*metrics_log_fn)(void *user, int64_t step, const char *key, double value);
+int metrics_log_read(const char *path, metrics_log_fn fn, void *user, struct err *e);
 int metrics_log_close(struct metrics_log *j, struct err *e);
 
 #endif

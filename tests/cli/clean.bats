@@ -147,7 +147,7 @@ assert old == "before" and "created_at" in a'
     ln -sf "$SGAPS_BIN/sgaps-clean" bare/
     run --separate-stderr env PATH="$PWD/bare" sgaps-clean -q rec.h5 --plot missing.svg
     fails 69 "gnuplot"
-    [ "$(head -1 missing.svg.tsv)" = $'series\tx\ty\tz' ] && [ ! -e missing.svg ]
+    [ "$(head -1 missing.svg.tsv)" = $'panel\tseries\tx\ty' ] && [ ! -e missing.svg ]
     run --separate-stderr env PATH="$PWD/bare" sgaps-clean rec.h5 --plot again.svg --report again.tsv
     [ "$status" -eq 0 ] && [[ $stderr == *"its data is in again.svg.tsv"* ]] && [ -s again.svg.tsv ] && [ -s again.tsv ]
 }

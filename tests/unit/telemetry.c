@@ -12,7 +12,7 @@
 #include "io/stream.h"
 #include "live/telemetry.h"
 #include "tap.h"
-#include "view/sheet.h"
+#include "view/colour.h"
 
 struct net_stats net_stats(struct net *n)
 {
@@ -243,8 +243,8 @@ static void test_pictures(struct telemetry *t)
         good = p[i] == i;
     ok(good, "latest.png is the reconstruction, pixel for pixel");
     free(p);
-    sheet_colour(0, cold);
-    sheet_colour(1, hot);
+    colour_map(0, cold);
+    colour_map(1, hot);
     p = NULL;
     good = !picture(t, "/api/sessions/aaaa/importance.png", &p, &w, &h) && w == 2 * W && h == 2 * H;
     ok(good && AT(p, 3, 0) == luma(cold) && AT(p, W - 1, 0) == luma(hot),
