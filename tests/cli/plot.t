@@ -50,13 +50,13 @@ plots = {
     "sgaps-eval": ["--method", "linear", "--method", "nearest", "-n", "10,20,40", "rec.h5"],
     "sgaps-clean": ["-q", "--clusters", "5", "rec.h5"],
     "sgaps-train": ["-o", "run"],
-    "sgaps-bench": ["clean", "infer", "-r", "1", "-j", "1", "--model", "spt-tiny", "--size", "16x16", "-n", "20"],
+    "sgaps-bench": ["infer", "-r", "1", "-j", "1", "--model", "spt-tiny", "--size", "16x16", "-n", "20"],
 }
 words = {
     "sgaps-eval": ["mean PSNR, dB", "samples a frame", "linear", "nearest"],
     "sgaps-clean": ["Velocity of the state", "frames", "threshold", "cluster, the largest first", "kept"],
     "sgaps-train": ["Loss", "Validation: PSNR", "linear interpolation", "Learning rate", "step"],
-    "sgaps-bench": ["median, ms", "samples a frame", "infer: spt-tiny 16x16", "clean: rules and balancing"],
+    "sgaps-bench": ["median, ms", "samples a frame", "infer: spt-tiny 16x16"],
 }
 for tool, arguments in plots.items():
     r = run(tool, *arguments, "--plot", "p.svg")
