@@ -34,6 +34,8 @@ struct job {
     uint64_t met;  /* which of the ids of select or exclude there were */
 };
 
+/* The output, made when it is first asked for. history: of the input, or NULL. */
+int job_output(struct job *job, const char *history, struct err *e);
 /* Starts a session; the output is created with the first one. history: of the input, or NULL. */
 int job_begin(struct job *job, const struct session_info *info, const char *history, struct err *e);
 /* After each frame written. */
@@ -53,6 +55,12 @@ int job_wants(struct job *job, const char *id);
 /* ERR_USAGE naming the first id of --select or --exclude that no input has. */
 int job_check_ids(const struct job *job, struct err *e);
 int import_recording(struct job *job, const char *path, struct err *e);
+/* A segment of a journal of sgaps-serve, or a directory of them. */
+int import_journal(struct job *job, const char *path, struct err *e);
+int is_journal_directory(const char *path);
+/* --convert: the sessions of the journals below dir/journal become dir/<key>/<UTC time>-<id>.h5, then the journals go.
+ * name: only this journal; numbers (with name): only these sessions, and the journal stays, its writer lets it go. */
+int convert_journals(struct job *job, const char *dir, const char *name, const char *numbers, struct err *e);
 /* Takes the selections of sgaps-clean out of the files before anything is read. */
 int import_selections(struct job *job, const struct parsed *p, struct err *e);
 

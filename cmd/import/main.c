@@ -10,6 +10,7 @@
 #include "io/spool.h"
 
 static struct job job = {.output = "-", .stride = 1};
+static const char *convert_dir, *convert_name, *convert_numbers;
 
 static const struct option_row options[] = {
     {OPTION_TEXT, 'o', "output", &job.output, "FILE", "the recording to write; default - (standard output)",
@@ -23,6 +24,12 @@ static const struct option_row options[] = {
     {OPTION_TEXT, 0, "select", &job.select, "ID,...", "of recordings: only these sessions", 0, 0},
     {OPTION_TEXT, 0, "exclude", &job.exclude, "ID,...", "of recordings: all sessions but these", 0, 0},
     {OPTION_INTEGER, 0, "stride", &job.stride, "N", "take every N-th frame; default 1", 1, 1e9},
+    {OPTION_TEXT, 0, "convert", &convert_dir, "DIR",
+     "the journals of sgaps-serve below DIR/journal become DIR/<key>/<UTC time>-<session>.h5, then they go",
+     0, 0},
+    {OPTION_TEXT, 0, "journal", &convert_name, "NAME", "of --convert: only this journal", 0, 0},
+    {OPTION_TEXT, 0, "numbers", &convert_numbers, "N,...",
+     "of --convert and --journal: only the sessions of these numbers, and the journal stays", 0, 0},
     {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
 };
 
@@ -30,27 +37,32 @@ static const struct tool tool = {
     .name = "sgaps-import",
     .purpose = "turn films, messages and older recordings into a recording",
     .synopsis = "[-o OUT] [--session ID] [--fps N] [--size WxH] [--state FILE.csv] [--key KEY] [--stride N] "
-                "[--select ID,... | --exclude ID,...] INPUT...",
+                "[--select ID,... | --exclude ID,...] INPUT...\n"
+                "--convert DIR [--journal NAME [--numbers N,...]]",
     .options = options,
     .common = COMMON_THREADS | COMMON_FORCE | COMMON_HISTORY,
     .epilogue = "Inputs: Y4M, PGM (P5), PNG (several files or a pattern such as frames/%04d.png make one "
                 "film), NDJSON "
-                "messages, recordings of any age; known by their first bytes.",
+                "messages, recordings of any age, journals of sgaps-serve; known by their first bytes.",
 };
+
+int job_output(struct job *j, const char *history, struct err *e)
+{
+    if (j->w)
+        return 0;
+    char *text = tool_history(j->tool, j->parsed, history);
+    struct recording_meta meta = {.creator = "sgaps-import " SGAPS_VERSION,
+                                  .history = text,
+                                  .no_history = j->parsed->common.no_history};
+    int r = recording_create(&j->w, j->output, &meta, e);
+    free(text);
+    return r;
+}
 
 int job_begin(struct job *j, const struct session_info *info, const char *history, struct err *e)
 {
-    if (!j->w) {
-        char *text = tool_history(j->tool, j->parsed, history);
-        struct recording_meta meta = {.creator = "sgaps-import " SGAPS_VERSION,
-                                      .history = text,
-                                      .no_history = j->parsed->common.no_history};
-        int r = recording_create(&j->w, j->output, &meta, e);
-        free(text);
-        if (r)
-            return r;
-    }
-    return recording_begin(j->w, info, e);
+    int r = job_output(j, history, e);
+    return r ? r : recording_begin(j->w, info, e);
 }
 
 void job_count(struct job *j)
@@ -139,9 +151,11 @@ static int import_file(struct peek_file *p, const char *path, enum stream_format
     snprintf(shown, sizeof shown, "%s", p->name);
     int r = spool_needed(path) ? spool_peeked(&s, p, e) : 0;
     peek_close(p);
-    if (!r)
-        r = format == STREAM_HDF5 ? import_recording(&job, s.path ? s.path : path, e)
-                                  : import_messages(&job, s.path ? s.path : path, shown, e);
+    const char *file = s.path ? s.path : path;
+    if (!r && format == STREAM_JOURNAL)
+        r = import_journal(&job, file, e);
+    else if (!r)
+        r = format == STREAM_HDF5 ? import_recording(&job, file, e) : import_messages(&job, file, shown, e);
     if (r)
         spool_rename(&s, shown, e->text);
     spool_release(&s);
@@ -155,7 +169,11 @@ static enum stream_format look_at(const char *path, struct peek_file *p, struct 
     const char *end = strrchr(path, '.');
     if (strchr(path, '%') && access(path, F_OK) && end && !strcmp(end, ".png"))
         return STREAM_PNG;
-    return peek_open(p, path, e) ? STREAM_UNKNOWN : peek_format(p);
+    if (peek_open(p, path, e))
+        return STREAM_UNKNOWN;
+    enum stream_format format = peek_format(p);
+    int journal = format == STREAM_UNKNOWN && end && !strcmp(end, ".sgj"); /* its first bytes are damaged */
+    return journal ? STREAM_JOURNAL : format;
 }
 
 /* Takes one input, or several PNG files in a row; *at moves behind it. */
@@ -164,11 +182,15 @@ static int import_next(const struct parsed *p, size_t *at, struct err *e)
     const char *path = p->files[*at];
     struct peek_file peek;
     e->code = 0;
+    if (is_journal_directory(path)) {
+        ++*at;
+        return import_journal(&job, path, e);
+    }
     enum stream_format format = look_at(path, &peek, e);
     size_t first = (*at)++;
     if (e->code)
         return e->code;
-    if (format == STREAM_HDF5 || format == STREAM_NDJSON)
+    if (format == STREAM_HDF5 || format == STREAM_NDJSON || format == STREAM_JOURNAL)
         return import_file(&peek, path, format, e);
     if (format == STREAM_Y4M || format == STREAM_PGM)
         return import_film(&job, &peek, &path, 1, e);
@@ -176,7 +198,7 @@ static int import_next(const struct parsed *p, size_t *at, struct err *e)
         return import_film(&job, &peek, &path, 1, e);
     peek_close(&peek);
     if (format != STREAM_PNG)
-        return err_set(e, ERR_DATA, "%s: is neither Y4M, PGM, PNG, NDJSON nor HDF5",
+        return err_set(e, ERR_DATA, "%s: is neither Y4M, PGM, PNG, NDJSON, HDF5 nor a journal",
                        !strcmp(path, "-") ? "standard input" : path);
     for (struct err quiet = {0}; *at < p->file_count && !strchr(path, '%'); ++*at) {
         enum stream_format next =
@@ -217,6 +239,31 @@ static int run(const struct parsed *p, struct err *e)
     return r;
 }
 
+static int run_convert(const struct parsed *p, struct err *e)
+{
+    for (size_t i = 0; i < p->file_count; i++)
+        if (strcmp(p->files[i], "-"))
+            return err_set(e, ERR_USAGE,
+                           "--convert: takes no inputs, it finds the journals below its directory");
+    if (convert_numbers && !convert_name)
+        return err_set(e, ERR_USAGE, "--numbers: are those of a --journal: name it");
+    if (strcmp(job.output, "-"))
+        return err_set(e, ERR_USAGE, "--convert: names its outputs itself: leave --output out");
+    return convert_journals(&job, convert_dir, convert_name, convert_numbers, e);
+}
+
+/* Below a directory every *.h5; one of journals is an input by itself. */
+static int expand_directories(struct parsed *p, struct err *e)
+{
+    for (size_t i = 0; i < p->file_count; i++)
+        if (is_journal_directory(p->files[i]))
+            return p->file_count == 1
+                       ? 0
+                       : err_set(e, ERR_USAGE, "%s: a directory of journals is imported by itself",
+                                 p->files[i]);
+    return parsed_expand_directories(p, e);
+}
+
 int main(int argc, char **argv)
 {
     struct parsed p;
@@ -224,12 +271,12 @@ int main(int argc, char **argv)
     tool_parse(&tool, &p, argc, argv, 1);
     job.tool = &tool;
     job.parsed = &p;
-    int r = parsed_expand_directories(&p, &e);
+    int r = expand_directories(&p, &e);
     progress_begin(&job.progress, "import", "frames", 0, p.common.quiet);
-    r = r ? r : run(&p, &e);
+    r = r ? r : convert_dir ? run_convert(&p, &e) : run(&p, &e);
     progress_end(&job.progress);
     r = r ? tool_fail(&e) : 0;
-    if (!r)
+    if (!r && !convert_dir)
         log_note("%s: %zu frames", job.output, job.frames);
     selections_release(&job.selections);
     parsed_release(&p);

@@ -53,6 +53,7 @@ enum stream_format peek_format(const struct peek_file *p)
         {"YUV4MPEG2 ", 10, STREAM_Y4M},
         {"\x89PNG\r\n\x1a\n", 8, STREAM_PNG},
         {"\x89HDF\r\n\x1a\n", 8, STREAM_HDF5},
+        {"SGJR\0\0\1\0", 8, STREAM_JOURNAL},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (p->head_n >= known[i].n && !memcmp(p->head, known[i].bytes, known[i].n))

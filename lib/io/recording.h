@@ -85,6 +85,12 @@ int recording_reconstruction(struct recording *r, size_t session, size_t t, floa
 int recording_reconstruction_u8(struct recording *r, size_t session, size_t t, uint8_t *out, struct err *e);
 int recording_importance(struct recording *r, size_t session, size_t t, float *out, struct err *e);
 
+/* What else a session says about itself (recording_note_*): a text attribute, free(), NULL where there is none; n rows of
+ * a dataset of whole numbers. */
+char *recording_noted_text(struct recording *r, size_t session, const char *name);
+int recording_noted_column(struct recording *r, size_t session, const char *name, size_t t0, size_t n,
+                           int64_t *out, struct err *e);
+
 /* Everything wrong with a file, one call each; returns the number of faults, or -1 when it cannot be read at all. */
 typedef void (*recording_fault_fn)(void *user, const char *text);
 long recording_check(struct recording *r, recording_fault_fn fn, void *user, struct err *e);
@@ -109,7 +115,11 @@ struct recording_meta {
     const char *history; /* newest first; NULL with no_history */
     const char *config;  /* JSON, NULL: "{}" */
     int no_history;      /* no created_at, uuid from the content: bit-identical files */
+    const char *uuid;    /* with history: one that follows from what the file is made of; NULL: random */
 };
+
+/* A uuid that follows from a text. */
+int recording_uuid_of(const char *source, char out[37]);
 
 struct frame {
     int64_t frame_id;
@@ -141,6 +151,11 @@ int recording_append_from(struct recording_writer *w, const struct frame *f, str
 int recording_copy_row(struct recording_writer *w, struct recording *source, size_t session, size_t t,
                        struct samples *samples, struct err *e);
 int recording_end(struct recording_writer *w, int closed, struct err *e);
+/* What else is said about the session being written: attributes of its group, a dataset of n whole numbers below it. */
+int recording_note_text(struct recording_writer *w, const char *name, const char *text, struct err *e);
+int recording_note_number(struct recording_writer *w, const char *name, uint64_t number, struct err *e);
+int recording_note_column(struct recording_writer *w, const char *name, const int64_t *data, size_t n,
+                          struct err *e);
 /* Free-form dataset below /clean/<id> and attributes of /clean. type: "u1" "i4" "f4". */
 int recording_write_clean(struct recording_writer *w, const char *id, const char *name, const char *type,
                           const void *data, size_t n, struct err *e);

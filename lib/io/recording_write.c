@@ -44,23 +44,31 @@ static int put_root(struct recording_writer *w, const struct recording_meta *met
     return bad;
 }
 
-/* Sixteen bytes as a UUID: version 4 (random) or 8 (own rule: the content's SHA-256). */
+/* Sixteen bytes as a UUID: version 4 (random) or 8 (own rule: a SHA-256). */
+static void format_uuid(unsigned char *b, int version, char text[37])
+{
+    b[6] = (unsigned char)((b[6] & 0x0f) | version << 4);
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    snprintf(text, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+int recording_uuid_of(const char *source, char out[37])
+{
+    unsigned char b[EVP_MAX_MD_SIZE];
+    if (!EVP_Digest(source, strlen(source), b, NULL, EVP_sha256(), NULL))
+        return -1;
+    format_uuid(b, 8, out);
+    return 0;
+}
+
 static int put_uuid(struct recording_writer *w)
 {
     unsigned char b[EVP_MAX_MD_SIZE];
     char text[37];
-    int version = 4;
-    if (w->content) {
-        unsigned n = 0;
-        version = 8;
-        if (!EVP_DigestFinal_ex(w->content, b, &n))
-            return -1;
-    } else if (getrandom(b, 16, 0) != 16)
+    if (w->content ? !EVP_DigestFinal_ex(w->content, b, NULL) : getrandom(b, 16, 0) != 16)
         return -1;
-    b[6] = (unsigned char)((b[6] & 0x0f) | version << 4);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    snprintf(text, sizeof text, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
-             b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    format_uuid(b, w->content ? 8 : 4, text);
     return h5_put_text(w->file, "uuid", text);
 }
 
@@ -104,7 +112,7 @@ int recording_create(struct recording_writer **out, const char *path, const stru
     bad = bad ? bad : open_output(w, path, e);
     if (!bad && put_root(w, meta))
         bad = h5_error(e, ERR_IO, "%s: write failed", w->shown);
-    if (!bad && !meta->no_history && put_uuid(w))
+    if (!bad && !meta->no_history && (meta->uuid ? h5_put_text(w->file, "uuid", meta->uuid) : put_uuid(w)))
         bad = h5_error(e, ERR_IO, "%s: write failed", w->shown);
     if (bad) {
         recording_abandon(w);

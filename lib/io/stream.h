@@ -10,7 +10,15 @@
 #include "base/err.h"
 #include "base/text.h"
 
-enum stream_format { STREAM_Y4M, STREAM_PGM, STREAM_PNG, STREAM_NDJSON, STREAM_HDF5, STREAM_UNKNOWN };
+enum stream_format {
+    STREAM_Y4M,
+    STREAM_PGM,
+    STREAM_PNG,
+    STREAM_NDJSON,
+    STREAM_HDF5,
+    STREAM_JOURNAL,
+    STREAM_UNKNOWN
+};
 
 /* Looks at the first bytes without consuming them (up to 16 are put back through the struct peeked file). */
 struct peek_file {
