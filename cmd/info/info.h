@@ -20,6 +20,16 @@ struct content {
     struct checkpoint *checkpoint;
 };
 
+void add_fault(void *faults, const char *text);
+void faults_release(struct faults *f);
+/* What --check found, or that it found nothing. */
+void print_faults(const struct faults *f, const char *name);
+void json_faults(struct json *j, const struct faults *f);
+
+/* A segment of a journal: told by its first bytes, else by .sgj. ERR_NO: with check, and it has faults. */
+int journal_probe(const char *path);
+int show_journal(const char *path, const char *name, int first, int check, struct json *j, struct err *e);
+
 /* Values of all tensors that are parameters, not running statistics or constants. */
 size_t checkpoint_parameters(const struct checkpoint *c);
 

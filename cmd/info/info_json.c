@@ -166,6 +166,18 @@ static void json_checkpoint(struct json *j, const struct checkpoint *c, int hist
         json_lines(j, "history", c->history);
 }
 
+void json_faults(struct json *j, const struct faults *f)
+{
+    if (!f->checked)
+        return;
+    json_key_bool(j, "sound", f->n == 0);
+    json_key(j, "faults");
+    json_array(j);
+    for (size_t i = 0; i < f->n; i++)
+        json_text(j, f->text[i]);
+    json_close(j);
+}
+
 void json_content(struct json *j, const struct content *c, const struct faults *f, int history)
 {
     json_object(j);
@@ -174,13 +186,6 @@ void json_content(struct json *j, const struct content *c, const struct faults *
         json_recording(j, c->recording, history);
     if (c->checkpoint)
         json_checkpoint(j, c->checkpoint, history);
-    if (f->checked) {
-        json_key_bool(j, "sound", f->n == 0);
-        json_key(j, "faults");
-        json_array(j);
-        for (size_t i = 0; i < f->n; i++)
-            json_text(j, f->text[i]);
-        json_close(j);
-    }
+    json_faults(j, f);
     json_close(j);
 }

@@ -1,4 +1,4 @@
-/* sgaps-info: what is in a recording or checkpoint. */
+/* sgaps-info: what is in a recording, a checkpoint or a journal. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +20,14 @@ static const struct option_row options[] = {
 
 static const struct tool tool = {
     .name = "sgaps-info",
-    .purpose = "show what is in a recording or a checkpoint",
+    .purpose = "show what is in a recording, a checkpoint or a journal",
     .synopsis = "[--json] [--check] [--history] FILE...",
     .options = options,
     .common = COMMON_THREADS | COMMON_JSON,
     .epilogue = "A directory means every *.h5 below it; - is standard input.",
 };
 
-static void add_fault(void *user, const char *text)
+void add_fault(void *user, const char *text)
 {
     struct faults *f = user;
     if (!mem_grow(&f->text, &f->capacity, f->n + 1, sizeof *f->text, "the list of faults", NULL) &&
@@ -35,7 +35,7 @@ static void add_fault(void *user, const char *text)
         f->n++;
 }
 
-static void faults_release(struct faults *f)
+void faults_release(struct faults *f)
 {
     for (size_t i = 0; i < f->n; i++)
         free(f->text[i]);
@@ -98,15 +98,20 @@ static void print_history(const struct content *c)
     }
 }
 
+void print_faults(const struct faults *f, const char *name)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        print_plain(f->text[i], strlen(f->text[i]));
+        putchar('\n');
+    }
+    if (f->checked && !f->n)
+        printf("%s: sound\n", name);
+}
+
 static void print_text(const struct content *c, const struct faults *f, int first)
 {
     if (f->checked) {
-        for (size_t i = 0; i < f->n; i++) {
-            print_plain(f->text[i], strlen(f->text[i]));
-            putchar('\n');
-        }
-        if (!f->n)
-            printf("%s: sound\n", c->name);
+        print_faults(f, c->name);
     } else if (want_history) {
         print_history(c);
     } else {
@@ -123,6 +128,8 @@ static int show(const char *path, struct spool *spool, int first, struct json *j
 {
     struct content c;
     struct faults f = {0};
+    if (journal_probe(path))
+        return show_journal(path, spool ? "standard input" : path, first, want_check, j, e);
     int r = content_open(&c, path, e);
     if (spool)
         c.name = "standard input";

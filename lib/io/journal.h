@@ -1,6 +1,6 @@
 /* The journal of sgaps-serve: what was received and sent, appended in order to segments DIR/journal/NAME-NNNNNN.sgj, so
  * that a crash at any instant loses nothing whose write returned. Records carry magic, type, length, a sequence number,
- * the session, both clocks and a CRC-32C. The layout is in sgaps-journal(5). Little-endian.
+ * the session, both clocks and a CRC-32C. The layout is in sgaps-recording(5). Little-endian.
  *
  * Beside the segments of a journal NAME lie NAME.lock, which its writer keeps locked for as long as it lives, and
  * NAME.done, a line for each session that has become a recording. */
