@@ -235,7 +235,7 @@ PY
     run --separate-stderr sgaps-import -o no.h5 cut.png
     fails 65 "cut.png: is no sound PNG"
     run --separate-stderr sgaps-import -o no.h5 state.csv
-    fails 65 "neither Y4M, PGM, PNG, NDJSON nor HDF5"
+    fails 65 "neither Y4M, PGM, PNG, NDJSON, HDF5 nor a journal"
     printf 'YUV4MPEG2 W64 H48 F1:1 Cmono\n' >none.y4m
     run --separate-stderr sgaps-import -o no.h5 none.y4m
     fails 65 "none.y4m: holds no frame"
