@@ -2,12 +2,19 @@
 # Installs what the build and the demo (`deps.sh build`), or those and the tests (`deps.sh`), need from Debian 12's packages,
 # and says which. Does nothing when nothing is missing. SGAPS_DEPS=list prints the names only.
 set -eu
-build="gcc make pkg-config libc6-dev libhdf5-dev libdnnl-dev libfyaml-dev libqhull-dev libpng-dev libcjson-dev libssl-dev zlib1g-dev libwebsockets-dev libev-dev libsixel-dev gnuplot-nox"
-tests="perl bats mandoc jq clang libomp-dev clang-format ffmpeg hdf5-tools parallel python3 python3-numpy python3-h5py python3-scipy python3-skimage python3-torch python3-websockets python3-aiohttp mono-mcs mono-runtime libmono-system-core4.0-cil curl chromium bash-completion zsh fish netcdf-bin debhelper fakeroot git"
+build="gcc make pkg-config libc6-dev
+    libhdf5-dev libdnnl-dev libfyaml-dev libqhull-dev libpng-dev libcjson-dev libssl-dev zlib1g-dev
+    libwebsockets-dev libev-dev libsixel-dev gnuplot-nox"
+tests="perl bats clang libomp-dev clang-format jq curl parallel git
+    mandoc bash-completion zsh fish debhelper fakeroot
+    ffmpeg hdf5-tools netcdf-bin chromium
+    python3 python3-numpy python3-h5py python3-scipy python3-skimage python3-torch python3-omegaconf
+    python3-websockets python3-aiohttp
+    mono-mcs mono-runtime libmono-system-core4.0-cil"
 all="$build $tests"
 [ "${1:-}" = build ] && all=$build
 if [ "${SGAPS_DEPS:-}" = list ]; then
-    echo "$all"
+    echo $all
     exit 0
 fi
 if ! command -v dpkg-query >/dev/null 2>&1; then

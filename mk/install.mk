@@ -25,7 +25,8 @@ plan = $(foreach t,$(tools),'755 $(bin)/sgaps-$t $(BINDIR)/sgaps-$t') \
        '644 $(archive) $(LIBDIR)/libsgaps.a' \
        '644 $(O)/sgaps.pc $(LIBDIR)/pkgconfig/sgaps.pc' \
        $(foreach h,$(headers),'644 lib/$h $(INCLUDEDIR)/sgaps/$h') \
-       $(foreach f,README.md SPEED.md LICENSE $(examples),'644 $f $(DOCDIR)/$f')
+       $(foreach f,README.md SPEED.md LICENSE $(examples),'644 $f $(DOCDIR)/$f') \
+       '644 tests/reference/spt_torch.py $(DOCDIR)/examples/torch/spt_torch.py'
 
 .PHONY: install uninstall dist completions doc
 install: all completions $(O)/sgaps.pc

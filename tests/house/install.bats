@@ -69,6 +69,8 @@ setup() {
         grep -q "^#compdef.* $name" "$PREFIX/share/zsh/site-functions/_sgaps"
     done
     [ -s "$PREFIX/share/doc/sgaps/examples/data/doom.h5" ]
+    # The network in PyTorch lies beside its loader there.
+    (cd "$PREFIX/share/doc/sgaps/examples/torch" && /usr/bin/python3 -B -c 'import sgaps_torch; sgaps_torch.load' )
 }
 
 @test "with DESTDIR everything lies below it, and uninstall leaves nothing" {
