@@ -11,10 +11,10 @@ tests="perl bats clang libomp-dev clang-format jq curl parallel git
     python3 python3-numpy python3-h5py python3-scipy python3-skimage python3-torch python3-omegaconf
     python3-websockets python3-aiohttp
     mono-mcs mono-runtime libmono-system-core4.0-cil"
-all="$build $tests"
-[ "${1:-}" = build ] && all=$build
+# shellcheck disable=SC2086 # words, on one line
+if [ "${1:-}" = build ]; then all=$(echo $build); else all=$(echo $build $tests); fi
 if [ "${SGAPS_DEPS:-}" = list ]; then
-    echo $all
+    echo "$all"
     exit 0
 fi
 if ! command -v dpkg-query >/dev/null 2>&1; then
