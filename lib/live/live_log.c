@@ -18,7 +18,7 @@
 #include "base/text.h"
 
 enum { QUEUE = 4096, TAIL = 1 << 16, CLOSE_SECONDS = 5, GPUS = 16 };
-static const double picture_every = 1.0, gpu_every = 1.0, retry_after = 10.0;
+static const double gpu_every = 1.0, retry_after = 10.0;
 static const char *const picture_names[PICTURE_KINDS] = {"reconstruction", "importance", "samples"};
 static const char *const picture_keys[PICTURE_KINDS] = {"Live/Reconstruction", "Live/Importance Map",
                                                         "Live/Samples"};
@@ -351,12 +351,12 @@ int live_log_open(struct live_log **out, const char *path, struct nvml *gpu, str
     return r;
 }
 
-int live_log_wants_picture(struct live_log *l)
+double live_log_picture_age(struct live_log *l)
 {
     pthread_mutex_lock(&l->lock);
-    int wants = clock_seconds() - l->last_picture >= picture_every && l->n < QUEUE / 2;
+    double age = l->n < QUEUE / 2 ? clock_seconds() - l->last_picture : 0;
     pthread_mutex_unlock(&l->lock);
-    return wants;
+    return age;
 }
 
 void live_log_put(struct live_log *l, const struct live_log_entry *entry)

@@ -30,8 +30,9 @@ struct live_log_entry {
 /* Appends: the steps go on where the file's last line ended, a torn line is closed off. gpu: whose figures a line
  * carries once a second, or NULL. */
 int live_log_open(struct live_log **l, const char *path, struct nvml *gpu, struct err *e);
-/* Nonzero when the next entry may bring pictures: a second has passed since the last that did. */
-int live_log_wants_picture(struct live_log *l);
+/* Seconds since the last entry with pictures: they are for at most once a second. Infinite before the first, 0 while the
+ * writer is behind. */
+double live_log_picture_age(struct live_log *l);
 void live_log_put(struct live_log *l, const struct live_log_entry *entry);
 struct live_log_stats {
     uint64_t lines, dropped, write_errors;

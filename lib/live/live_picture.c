@@ -10,7 +10,7 @@
 #include "view/colour.h"
 
 /* Colours 254 and 255 of both palettes; below are the heat or the greys. */
-enum { COLOURS = 254, DOT = 254, UNSEEN = 255 };
+enum { COLOURS = 254, DOT = 254, UNSEEN = 255, KEEP_S = 5 };
 static const uint8_t dot[3] = {110, 232, 255}, unseen[3] = {20, 24, 58};
 
 static int make_room(struct live_picture *p, size_t image, size_t map, size_t n, struct err *e)
@@ -35,6 +35,7 @@ int live_picture_take(struct live_picture *p, const struct engine_result *r, str
     p->H = r->H;
     p->map_w = map ? r->map_w : 0;
     p->map_h = map ? r->map_h : 0;
+    p->mapped = r->done;
     p->n = r->n;
     metric_quantise(r->image, p->image, image);
     metric_quantise(r->map, p->map, map);
@@ -55,6 +56,7 @@ int live_picture_copy(struct live_picture *to, const struct live_picture *from, 
     to->H = from->H;
     to->map_w = from->map_w;
     to->map_h = from->map_h;
+    to->mapped = from->mapped;
     to->n = from->n;
     if (image)
         memcpy(to->image, from->image, image);
@@ -65,6 +67,22 @@ int live_picture_copy(struct live_picture *to, const struct live_picture *from, 
         memcpy(to->value, from->value, from->n);
     }
     return 0;
+}
+
+void live_picture_keep_map(struct live_picture *fresh, struct live_picture *old, double now)
+{
+    if (fresh->map_w || !old->map_w || now - old->mapped > KEEP_S)
+        return;
+    uint8_t *spare = fresh->map;
+    size_t capacity = fresh->map_capacity;
+    fresh->map = old->map;
+    fresh->map_capacity = old->map_capacity;
+    fresh->map_w = old->map_w;
+    fresh->map_h = old->map_h;
+    fresh->mapped = old->mapped;
+    old->map = spare;
+    old->map_capacity = capacity;
+    old->map_w = old->map_h = 0;
 }
 
 void live_picture_release(struct live_picture *p)

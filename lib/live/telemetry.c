@@ -21,7 +21,7 @@ int telemetry_open(struct telemetry **out, const struct telemetry_options *o, st
     if (r)
         return r;
     copy(t->version, sizeof t->version, o->version);
-    copy(t->device, sizeof t->device, o->device);
+    copy(t->device, sizeof t->device, o->device && strcmp(o->device, "auto") ? o->device : "cpu");
     t->started = clock_seconds();
     page_policy(&t->policy);
     pthread_mutex_init(&t->lock, NULL);
@@ -216,7 +216,8 @@ static void put_log(struct telemetry *t, const char *session_id, const struct en
     copy(x.client_id, sizeof x.client_id, session_id);
     copy(x.model_version, sizeof x.model_version, r->model_version);
     live_log_map(&x, r->map, r->map ? (size_t)r->map_w * r->map_h : 0);
-    if (live_log_wants_picture(t->log) && (x.picture = calloc(1, sizeof *x.picture)) &&
+    double age = live_log_picture_age(t->log);
+    if (age >= (r->map ? 1 : 2.5) && (x.picture = calloc(1, sizeof *x.picture)) &&
         live_picture_take(x.picture, r, NULL)) {
         live_picture_release(x.picture);
         free(x.picture);
@@ -247,6 +248,7 @@ void telemetry_result(struct telemetry *t, const char *session_id, const struct 
     if (s) {
         count_result(s, r);
         if (taken) {
+            live_picture_keep_map(&fresh, &s->picture, r->done);
             live_picture_release(&s->spare); /* empty, unless two threads were at one session */
             s->spare = s->picture;
             s->picture = fresh;

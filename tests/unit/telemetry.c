@@ -281,7 +281,7 @@ int main(void)
     give(t, "bbbb", 1, NAN, 1, 0);
     give(t, "aaaa", 1, 24, 1, 1);
     give(t, "aaaa", 2, 26, 1, 1);
-    give(t, "aaaa", 3, 30, 0, 1);
+    give(t, "aaaa", 3, 30, 0, 0); /* without a map of its own: the last one stays */
     test_json(t);
     test_routes(t);
     test_pictures(t);
