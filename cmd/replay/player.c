@@ -13,9 +13,10 @@
 #include "sample/sample.h"
 
 enum { SENT = 1024, PENDING = 64, AT_ONCE = 16 };
-static const double ANSWER_S = 10; /* an acknowledgement, or in lockstep a set, has to come within */
-static const double LINGER_S = 1;  /* what still comes after the last frame */
-static const double CONNECT_S = 0.002;
+static const double ANSWER_S = 10;     /* an acknowledgement, or in lockstep a set, has to come within */
+static const double LINGER_S = 1;      /* what still comes after the last frame */
+static const double CONNECT_S = 0.002; /* between the first attempts */
+static const double UP_S = 3, AGAIN_S = 0.1;
 static const size_t WAITING = (size_t)8
                               << 20; /* bytes that a server may leave unread before frames are left out */
 
@@ -50,7 +51,7 @@ struct player {
         int64_t frame_id;
         double due;
     } ring[SENT]; /* frame k is at k % SENT */
-    int waits, bad;
+    int begun, waits, bad;
 };
 
 static double frame_rate(const struct player *p)
@@ -77,6 +78,13 @@ static void fail(struct player *p, const char *why)
 {
     if (!p->bad++)
         log_warning("session %zu: %s", p->i, why);
+}
+
+static void part(struct player *p)
+{
+    enter(p, PLAYER_LAST);
+    p->since = INFINITY; /* once */
+    net_client_close(p->play->client, p->i, 1000);
 }
 
 /* --- a frame --- */
@@ -201,6 +209,7 @@ static void start_playing(struct player *p)
     /* Spread over one frame time, as clients that do not know of each other are. */
     double offset = (double)p->i / (double)play->o->sessions / frame_rate(p);
     enter(p, PLAYER_PLAYING);
+    p->begun = 1;
     p->start = clock_seconds() + (play->o->lockstep ? 0 : offset);
     play_on(p, clock_seconds());
 }
@@ -307,6 +316,8 @@ static void on_message(void *user, size_t i, int binary, const void *data, size_
         snprintf(why, sizeof why, "%s: %s", a.code, a.text);
         tally_add(&play->figures.errors, a.code);
         fail(p, why);
+        if (p->state == PLAYER_STARTING)
+            part(p);
     }
 }
 
@@ -327,20 +338,32 @@ static void on_opened(void *user, size_t i)
     net_client_send(play->client, i, 0, play->text.at, play->text.n);
 }
 
+/* A server that was started a moment ago, as in `sgaps-serve & sgaps-replay`. */
+static int may_come_up(const struct player *p, int code, const char *reason)
+{
+    return p->state == PLAYER_CONNECTING && !code && reason && strstr(reason, "Unable to connect") &&
+           clock_seconds() - p->play->figures.begun < UP_S;
+}
+
 static void on_closed(void *user, size_t i, int code, const char *reason)
 {
     struct play *play = user;
     struct figures *f = &play->figures;
     struct player *p = &play->players[i];
     char text[160];
+    if (may_come_up(p, code, reason)) {
+        enter(p, PLAYER_IDLE);
+        return;
+    }
     snprintf(text, sizeof text, "%d", code);
     if (code)
         tally_add(&f->closes, text);
-    if (p->state < PLAYER_PLAYING)
-        f->refused++;
+    f->refused += !p->begun;
     if (p->state < PLAYER_LAST) {
-        snprintf(text, sizeof text, "%s %d%s%.100s", code ? "was closed with" : "cannot connect:", code,
-                 reason && *reason ? " " : "", reason ? reason : "");
+        if (code)
+            snprintf(text, sizeof text, "was closed with %d", code);
+        else
+            snprintf(text, sizeof text, "cannot connect: %.100s", reason ? reason : "");
         fail(p, text);
     }
     f->failed += p->bad != 0;
@@ -360,9 +383,7 @@ static void check_patience(struct player *p, double now)
         fail(p, "got no coordinates within 10 s (does --lockstep agree with mask_update.fixed_interval?)");
     else if (p->state != PLAYER_LAST || now - p->since < LINGER_S)
         return;
-    enter(p, PLAYER_LAST);
-    p->since = INFINITY; /* closed once */
-    net_client_close(p->play->client, p->i, 1000);
+    part(p);
 }
 
 static double on_timer(void *user)
@@ -380,8 +401,12 @@ static double on_timer(void *user)
             double due = play_on(p, now);
             next = due < next ? due : next;
         }
-        if (p->state < PLAYER_OVER)
+        if (p->state == PLAYER_IDLE && now - p->since > AGAIN_S) {
+            enter(p, PLAYER_CONNECTING);
+            net_client_connect(play->client, i);
+        } else if (p->state < PLAYER_OVER) {
             check_patience(p, now);
+        }
     }
     if (play->connected < play->o->sessions && next > now + CONNECT_S)
         next = now + CONNECT_S;
