@@ -71,6 +71,7 @@ int journal_append(struct journal_writer *w, const struct journal_record *r, str
 /* The batch, in one write for each segment that it touches. After a failure nothing is tried again on that descriptor:
  * the next call begins a new segment with what is not in a file yet. */
 int journal_flush(struct journal_writer *w, struct err *e);
+void journal_drop(struct journal_writer *w); /* gives up what is in the batch */
 /* fdatasync. After a failure the next write begins a new segment. */
 int journal_sync(struct journal_writer *w, struct err *e);
 /* Writes nothing more. The lock is given back. */

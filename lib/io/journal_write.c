@@ -321,3 +321,8 @@ int journal_flush(struct journal_writer *w, struct err *e)
     w->batch.n -= at;
     return bad;
 }
+
+void journal_drop(struct journal_writer *w)
+{
+    w->batch.n = 0;
+}
