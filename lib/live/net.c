@@ -22,7 +22,6 @@
 #include "live/net_private.h"
 
 enum { BACKLOG = 1024, ACCEPT_AT_ONCE = 64, STOP_S = 5 };
-enum { ABNORMAL = 1006 }; /* closed without a close frame */
 
 /* ---- connections by number ---- */
 
@@ -356,13 +355,6 @@ static void tick(struct ev_loop *ev, ev_timer *timer, int events)
 
 /* ---- libwebsockets ---- */
 
-/* The code that libwebsockets itself closes with, for a fault in the protocol. */
-static int closed_with(struct lws *wsi)
-{
-    const unsigned char *code = lws_get_close_payload(wsi);
-    return lws_get_close_length(wsi) >= 2 ? code[0] << 8 | code[1] : ABNORMAL;
-}
-
 static int service(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
 {
     struct conn *c = NULL;
@@ -408,7 +400,7 @@ static int service(struct lws *wsi, enum lws_callback_reasons reason, void *user
         return http_writable(c, wsi);
     case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL: /* the connection is about to close */
     case LWS_CALLBACK_CLOSED:
-        conn_ended(c, closed_with(wsi));
+        conn_failed(c, wsi);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         conn_ended(c, ABNORMAL);

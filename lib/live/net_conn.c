@@ -8,7 +8,6 @@
 #include "live/net_private.h"
 
 enum { CLOSE_S = 5, LEAVE_S = 1, SILENT_PINGS = 3 };
-enum { NO_STATUS = 1005, ABNORMAL = 1006 }; /* never on the wire */
 
 void conn_open(struct conn *c, struct lws *wsi, int protocol)
 {
@@ -36,6 +35,18 @@ void conn_ended(struct conn *c, int code)
     NET_COUNT(c->net, open, -1);
     if (c->net->h.closed)
         c->net->h.closed(c->net->h.user, c->id, code);
+}
+
+/* libwebsockets ends the connection itself: the client is gone, or broke the protocol. What follows a broken frame would
+ * be taken for further faults, and the second one ends TCP before the close frame is out: so nothing more is read. */
+void conn_failed(struct conn *c, struct lws *wsi)
+{
+    const unsigned char *code = lws_get_close_payload(wsi);
+    if (c->state != CONN_OPEN)
+        return;
+    conn_ended(c, lws_get_close_length(wsi) >= 2 ? code[0] << 8 | code[1] : ABNORMAL);
+    c->due = clock_seconds() + LEAVE_S;
+    lws_rx_flow_control(wsi, 0);
 }
 
 void conn_heard(struct conn *c)

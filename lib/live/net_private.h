@@ -76,6 +76,9 @@ struct net {
     } stats;
 };
 
+/* Codes that are never sent: a close frame without a code, no close frame. */
+enum { NO_STATUS = 1005, ABNORMAL = 1006 };
+
 #define NET_COUNT(n, what, by) atomic_fetch_add_explicit(&(n)->stats.what, by, memory_order_relaxed)
 
 /* net_handshake.c. May this request become a WebSocket? 0 yes; 1: no, and the answer with the reason was written; -1: no
@@ -96,6 +99,7 @@ void conn_heard(struct conn *c);
 void conn_close(struct conn *c, int code, const char *reason, int at_once);
 /* No more messages come: tells the user. */
 void conn_ended(struct conn *c, int code);
+void conn_failed(struct conn *c, struct lws *wsi);
 void conn_kill(struct conn *c);
 void conn_tick(struct conn *c, double now);
 
