@@ -11,7 +11,7 @@
 #include "live/net_loop.h"
 #include "live/net_message.h"
 
-enum { CLOSE_S = 5, URL = 1024, LARGEST = 64 << 20 };
+enum { CLOSE_S = 2, URL = 1024, LARGEST = 64 << 20 };
 enum { NO_STATUS = 1005, ABNORMAL = 1006 };
 
 enum link_state { LINK_NONE, LINK_CONNECTING, LINK_OPEN, LINK_CLOSING };
@@ -22,6 +22,7 @@ struct link {
     size_t i;
     struct lws *wsi;
     enum link_state state;
+    int close_begun;             /* libwebsockets was told to close */
     int close_code, closed_code; /* ours, to be sent; the one it was closed with */
     double due;                  /* clock_seconds by which a close has to be answered */
     struct net_inbox in;
@@ -91,8 +92,9 @@ static int link_writable(struct link *l, struct lws *wsi)
     l->in_flight = 0;
     struct net_letter *letter = net_outbox_take(&l->out);
     if (!letter) {
-        if (l->state != LINK_CLOSING || !l->close_code)
+        if (l->state != LINK_CLOSING || !l->close_code || l->close_begun)
             return 0;
+        l->close_begun = 1;
         lws_close_reason(wsi, (enum lws_close_status)l->close_code, NULL, 0);
         return -1;
     }
@@ -127,6 +129,15 @@ static void opened(struct link *l, struct lws *wsi)
     lws_callback_on_writable(wsi); /* a first message may have come with the handshake */
 }
 
+/* libwebsockets tells a certificate that it does not trust as OpenSSL's "error 1, reason 1". */
+static const char *why(const char *said)
+{
+    if (!said)
+        return "the connection failed";
+    return strstr(said, "SSL err") ? "the TLS handshake failed (is the certificate trusted on this machine?)"
+                                   : said;
+}
+
 static int service(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
 {
     struct link *l = NULL;
@@ -151,7 +162,7 @@ static int service(struct lws *wsi, enum lws_callback_reasons reason, void *user
     case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
         return add_token(l->client, in, size);
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-        link_over(l, 0, in ? in : "the connection failed");
+        link_over(l, 0, why(in));
         return 0;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         opened(l, wsi);
@@ -290,7 +301,7 @@ void net_client_connect(struct net_client *c, size_t i)
     if (l->state != LINK_NONE)
         return;
     l->state = LINK_CONNECTING;
-    l->close_code = 0;
+    l->close_code = l->close_begun = 0;
     l->closed_code = ABNORMAL;
     char host[URL];
     snprintf(host, sizeof host, strchr(c->host, ':') ? "[%s]:%d" : "%s:%d", c->host, c->port);

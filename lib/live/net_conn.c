@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "live/net_private.h"
 
-enum { CLOSE_S = 5, LEAVE_S = 1, SILENT_PINGS = 3 };
+enum { CLOSE_S = 2, LEAVE_S = 1, SILENT_PINGS = 3 };
 
 void conn_open(struct conn *c, struct lws *wsi, int protocol)
 {
@@ -122,10 +122,12 @@ int conn_peer_close(struct conn *c, struct lws *wsi, const unsigned char *body, 
     return 0;
 }
 
+/* Not empty: libwebsockets keeps an empty pong to itself. */
 static int write_ping(struct lws *wsi)
 {
-    unsigned char room[LWS_PRE + 1] = {0};
-    return lws_write(wsi, room + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
+    unsigned char room[LWS_PRE + 4];
+    memcpy(room + LWS_PRE, "ping", 4);
+    return lws_write(wsi, room + LWS_PRE, 4, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
 /* The connection takes more: one write at a time. Comes only when libwebsockets itself holds nothing back. */
@@ -148,8 +150,9 @@ int conn_writable(struct conn *c, struct lws *wsi)
         c->in_flight = l->n;
     pthread_mutex_unlock(&n->lock);
     if (!l) {
-        if (!c->close_code)
+        if (!c->close_code || c->close_begun)
             return 0;
+        c->close_begun = 1; /* once: a second time would end TCP before the client has answered */
         lws_close_reason(wsi, (enum lws_close_status)c->close_code, (unsigned char *)c->close_reason,
                          strlen(c->close_reason));
         return -1;

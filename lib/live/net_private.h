@@ -31,6 +31,7 @@ struct conn {
     double due;                /* clock_seconds at which it is ended for what it did not do; 0: never */
     double heard;              /* clock_seconds of the last sign of life */
     int ping, pinged;          /* a ping has to be sent; was sent and nothing heard since */
+    int close_begun;           /* libwebsockets was told to close */
     int close_code, at_once;   /* code of our close frame; whether what is queued is dropped for it */
     char close_reason[64];
     struct net_inbox in;

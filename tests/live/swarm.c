@@ -1,7 +1,7 @@
 /* A client for the tests and figures of net.c: N connections to a URL, each sends a message of a size and the next when it
  * came back.
  *
- *     swarm URL N SIZE SECONDS [PROTOCOL [TOKEN]]
+ *     swarm URL N SIZE SECONDS [PROTOCOL [TOKEN [verify]]]      verify: the certificate has to be vouched for
  *
  * Prints one line of JSON: connections that stood, how they ended, messages, seconds, percentiles of the round trip (s). */
 #include <stdio.h>
@@ -99,7 +99,7 @@ int main(int argc, char **argv)
     struct net_client_options o = {.url = argv[1],
                                    .protocol = argc > 5 && argv[5][0] ? argv[5] : NULL,
                                    .token = argc > 6 ? argv[6] : NULL,
-                                   .insecure = 1};
+                                   .insecure = argc <= 7};
     struct net_client_handlers h = {NULL, opened, message, closed, timer};
     int code = net_client_open(&client, &o, &h, &e);
     if (code) {

@@ -6,13 +6,15 @@ import json
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 # The sanitizers slow everything down; a wait ends as soon as what it waits for is there.
-PATIENCE = 60 if os.environ.get("SAN") else 15
+SAN = bool(os.environ.get("SAN"))
+PATIENCE = 60 if SAN else 15
 
 
 class Echo:
@@ -184,6 +186,51 @@ class Client:
 
     def close(self):
         self.socket.close()
+
+
+class Neighbour:
+    """A client that behaves, in a process of its own (tests/live/swarm.c): its round trips while others do not."""
+
+    def __init__(self, server, seconds):
+        url = "%s://127.0.0.1:%d/ws/echo" % ("wss" if server.tls else "ws", server.port)
+        command = [os.path.join(os.environ["SGAPS_TESTS"], "live", "swarm"), url, "1", "200", str(seconds)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def end(self, tap, name):
+        found = json.loads(self.process.communicate()[0])
+        bound = 1 if SAN else .1
+        tap(found["p99"] < bound and not found["bad"] and found["code"] == 1000,
+            "%s: its neighbour's round trips: median %.0f us, 99 %% %.0f us, worst %.1f ms of %d" %
+            (name, found["p50"] * 1e6, found["p99"] * 1e6, found["max"] * 1e3, found["messages"]), found)
+
+
+def memory(server, what="VmRSS"):
+    """kB, of the process or of the one that prlimit became."""
+    with open("/proc/%d/status" % server.process.pid) as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(what))
+
+
+def cpu(server):
+    with open("/proc/%d/stat" % server.process.pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cut(c):
+    """RST instead of FIN."""
+    c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    c.close()
+
+
+def trips(c, n=200):
+    """Seconds of n round trips, one after the other."""
+    found = []
+    for i in range(n):
+        at = time.perf_counter()
+        c.send(frame(TEXT, b"0123456789" * 20))
+        c.message()
+        found.append(time.perf_counter() - at)
+    return found
 
 
 class Tap:
