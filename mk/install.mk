@@ -15,7 +15,8 @@ INSTALL    ?= install
 man_pages = $(sort $(wildcard man/*.[157]))
 # A header that says it is private to its room stays at home.
 headers   = $(patsubst lib/%,%,$(filter-out $(shell grep -lir --include='*.h' '^/\* .*private to\|^ \* .*private to' lib),$(shell find lib -name '*.h' | LC_ALL=C sort)))
-examples  = $(shell find examples -type f ! -path '*/__pycache__/*' ! -name '*.pyc' | LC_ALL=C sort)
+documents = README.md SPEED.md LICENSE $(shell find doc examples -type f ! -path '*/__pycache__/*' ! -perm -u+x | LC_ALL=C sort)
+example_scripts = $(shell find examples -type f ! -path '*/__pycache__/*' -perm -u+x | LC_ALL=C sort)
 
 plan = $(foreach t,$(tools),'755 $(bin)/sgaps-$t $(BINDIR)/sgaps-$t') \
        $(foreach p,$(man_pages),'644 $p $(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p)') \
@@ -25,7 +26,8 @@ plan = $(foreach t,$(tools),'755 $(bin)/sgaps-$t $(BINDIR)/sgaps-$t') \
        '644 $(archive) $(LIBDIR)/libsgaps.a' \
        '644 $(O)/sgaps.pc $(LIBDIR)/pkgconfig/sgaps.pc' \
        $(foreach h,$(headers),'644 lib/$h $(INCLUDEDIR)/sgaps/$h') \
-       $(foreach f,README.md SPEED.md LICENSE $(examples),'644 $f $(DOCDIR)/$f') \
+       $(foreach f,$(documents),'644 $f $(DOCDIR)/$f') \
+       $(foreach f,$(example_scripts),'755 $f $(DOCDIR)/$f') \
        '644 tests/reference/spt_torch.py $(DOCDIR)/examples/torch/spt_torch.py'
 
 .PHONY: install uninstall dist completions doc

@@ -1,0 +1,35 @@
+#!/usr/bin/env bats
+# debian/: what can be held without a build, and with SGAPS_DEB=1 the packages themselves (some minutes).
+
+bats_require_minimum_version 1.5.0
+
+@test "the package's version is the project's" {
+    [ "$(dpkg-parsechangelog -l "$SGAPS_ROOT/debian/changelog" -S Version)" = \
+        "$(sed -n 's/^VERSION := //p' "$SGAPS_ROOT/Makefile")" ]
+}
+
+@test "what the build needs is what make deps installs, and the library's users get it too" {
+    # gcc, make and libc6-dev are there for every Debian build; gnuplot runs, it is not built with.
+    needed=$(SGAPS_DEPS=list sh "$SGAPS_ROOT/mk/deps.sh" build | tr ' ' '\n' | grep -vxE 'gcc|make|libc6-dev|gnuplot-nox' | sort)
+    field() { sed -n "/^$1:/,/^[A-Z]/p" "$SGAPS_ROOT/debian/control" | sed '1s/^[^:]*://; $d' | tr -d ' ' | tr ',' '\n' | grep -E '^(lib.*-dev|zlib.*-dev|pkg-config)$' | sort; }
+    [ "$(field Build-Depends)" = "$needed" ] || { diff <(field Build-Depends) <(echo "$needed"); false; }
+    library=$(sed -n '/^Package: libsgaps-dev/,$p' "$SGAPS_ROOT/debian/control" | tr -d '\n')
+    for package in $(echo "$needed" | grep -v pkg-config); do
+        [[ $library == *"$package"* ]] || { echo "libsgaps-dev does not depend on $package"; false; }
+    done
+}
+
+@test "dpkg-buildpackage -b, and the package works from where it is unpacked" {
+    [ -n "${SGAPS_DEB-}" ] || skip "SGAPS_DEB=1 builds the packages"
+    cd "$BATS_TEST_TMPDIR"
+    mkdir sgaps root
+    (cd "$SGAPS_ROOT" && git ls-files -z | tar c --null -T -) | tar x -C sgaps
+    unset MAKEFLAGS MAKELEVEL CFLAGS CI
+    (cd sgaps && dpkg-buildpackage -b -us -uc -j2) >log 2>&1 || { tail -40 log; false; }
+    for package in sgaps_*.deb libsgaps-dev_*.deb; do dpkg -x "$package" root; done
+    for tool in "$SGAPS_ROOT"/cmd/*/; do
+        "root/usr/bin/sgaps-$(basename "$tool")" --version
+    done
+    root/usr/bin/sgaps-eval -q --method linear -n 60 root/usr/share/doc/sgaps/examples/data/doom.h5 --json | jq -e '.rows[0].psnr.mean > 10'
+    [ -s root/usr/lib/*/pkgconfig/sgaps.pc ] && [ -s root/usr/share/man/man7/sgaps.7.gz ]
+}
