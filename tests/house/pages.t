@@ -49,7 +49,7 @@ def names(path):
 
 def page(name):
     """The page's words, and those that it introduces in a list (.It Va, .It Pa)."""
-    text = open(os.path.join(root, "man", name)).read()
+    text = open(os.path.join(root, "man", name)).read().split("\n.Sh JOURNAL\n")[0]  # a journal is no HDF5 file
     items = set()
     for line in re.findall(r"^\.It (?:Va|Pa) (.*)", text, re.M):
         items.update(re.findall(r"[A-Za-z][A-Za-z0-9_]+", re.split(r" No | Ns | Ta ", line)[0].replace(", Pa ", ", ")))
