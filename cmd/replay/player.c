@@ -16,7 +16,7 @@ enum { SENT = 1024, PENDING = 64, AT_ONCE = 16 };
 static const double ANSWER_S = 10;     /* an acknowledgement, or in lockstep a set, has to come within */
 static const double LINGER_S = 1;      /* what still comes after the last frame */
 static const double CONNECT_S = 0.002; /* between the first attempts */
-static const double UP_S = 3, AGAIN_S = 0.1;
+static const double UP_S = 3, AGAIN_S = 0.1, START_S = 0.005;
 static const size_t WAITING = (size_t)8
                               << 20; /* bytes that a server may leave unread before frames are left out */
 
@@ -397,6 +397,8 @@ static double on_timer(void *user)
     }
     for (size_t i = 0; i < play->connected; i++) {
         struct player *p = &play->players[i];
+        if (p->state < PLAYER_PLAYING && next > now + START_S)
+            next = now + START_S; /* it may begin at any moment, and its first frames are due then */
         if (p->state == PLAYER_PLAYING && !p->waits) {
             double due = play_on(p, now);
             next = due < next ? due : next;
