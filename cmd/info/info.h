@@ -16,6 +16,7 @@ struct faults {
 /* A file that was opened as the one or the other. */
 struct content {
     const char *name;
+    uint64_t bytes; /* of the file */
     struct recording *recording;
     struct checkpoint *checkpoint;
 };
@@ -32,13 +33,20 @@ int show_journal(const char *path, const char *name, int first, int check, struc
 
 /* Values of all tensors that are parameters, not running statistics or constants. */
 size_t checkpoint_parameters(const struct checkpoint *c);
+/* What a frame costs at the size that the configuration names, from its usual number of samples; NAN: it does not say. */
+double checkpoint_flops(const struct checkpoint *c, uint32_t *W, uint32_t *H, size_t *n);
 
 /* Text of a file to standard output: control characters, which could drive a terminal, become '?'. */
 void print_plain(const char *text, size_t n);
-void print_recording(struct recording *r, const char *name);
-void print_checkpoint(const struct checkpoint *c, const char *name);
+/* all: however many sessions and columns there are. What could not be read is left out, and e says why. */
+int print_recording(const struct content *c, int all, struct err *e);
+void print_checkpoint(const struct content *c);
 
-/* c may hold neither: then only the faults are written. history: with its lines. */
-void json_content(struct json *j, const struct content *c, const struct faults *f, int history);
+/* Draws a row of the recording: its full frame, else its reconstruction, else its samples. which: "", "N", "SESSION/N". */
+int show_check(struct recording *r, const char *which, struct err *e); /* is there such a row? */
+int show_row(struct recording *r, const char *which, struct err *e);
+
+/* c may hold neither: then only the faults are written. What could not be read is null, and e says why. */
+int json_content(struct json *j, const struct content *c, const struct faults *f, struct err *e);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "info.h"
 #include "io/message.h"
+#include "overview.h"
 
 /* JSON that a file carries, as it is where it is sound, else as text. */
 static void json_key_json(struct json *j, const char *key, const char *text)
@@ -55,7 +56,62 @@ static void json_size(struct json *j, const char *key, uint32_t w, uint32_t h)
     json_close(j);
 }
 
-static void json_session(struct json *j, const struct session_info *s)
+static void json_state(struct json *j, const char *name, const struct state_survey *v, size_t rows)
+{
+    json_object(j);
+    json_key_optional(j, "name", name);
+    json_key_number(j, "min", v->valid ? v->low : NAN);
+    json_key_number(j, "max", v->valid ? v->high : NAN);
+    json_key_integer(j, "valid", (int64_t)v->valid);
+    json_key_integer(j, "missing", (int64_t)(rows - v->valid));
+    json_close(j);
+}
+
+static void json_bytes(struct json *j, const uint64_t bytes[RECORDING_PARTS], uint64_t file)
+{
+    uint64_t told = 0;
+    json_key(j, "bytes");
+    json_object(j);
+    for (int k = 0; k < RECORDING_PARTS; k++) {
+        json_key_integer(j, recording_part_names[k], (int64_t)bytes[k]);
+        told += bytes[k];
+    }
+    if (file) {
+        json_key_integer(j, "other", (int64_t)(file > told ? file - told : 0));
+        json_key_integer(j, "file", (int64_t)file);
+    }
+    json_close(j);
+}
+
+static void json_survey(struct json *j, const struct session_info *info, const struct session_survey *s)
+{
+    json_key_number(j, "duration", survey_seconds(s));
+    json_key_number(j, "first_timestamp", s->first);
+    json_key_number(j, "last_timestamp", s->last);
+    json_key_number(j, "step", s->step);
+    json_key(j, "gaps");
+    json_object(j);
+    json_key_integer(j, "count", (int64_t)s->gaps);
+    json_key_number(j, "seconds", s->gap_seconds);
+    json_key_number(j, "longest", s->gaps ? s->longest : NAN);
+    json_key_number(j, "longest_after", s->gaps ? (double)s->longest_after : NAN);
+    json_key_integer(j, "backwards", (int64_t)s->backwards);
+    json_close(j);
+    json_key_integer(j, "samples_min", (int64_t)s->samples_least);
+    json_key_integer(j, "samples_max", (int64_t)s->samples_most);
+    json_key_integer(j, "rows_without_samples", (int64_t)s->rows_without);
+    json_key_number(
+        j, "coverage",
+        info->has_samples && info->T ? (double)info->M / (double)info->T / ((double)info->W * info->H) : NAN);
+    json_key(j, "state");
+    json_array(j);
+    for (size_t i = 0; i < info->S && s->state; i++)
+        json_state(j, i < info->state_name_count ? info->state_names[i] : NULL, &s->state[i], info->T);
+    json_close(j);
+    json_bytes(j, s->bytes, 0);
+}
+
+static void json_session(struct json *j, const struct session_info *s, const struct session_survey *survey)
 {
     json_object(j);
     json_key_text(j, "id", s->id);
@@ -90,6 +146,7 @@ static void json_session(struct json *j, const struct session_info *s)
                                               : "u8");
     json_size(j, "importance", s->has_importance ? s->map_w : 0, s->map_h);
     json_key_bool(j, "older", s->older);
+    json_survey(j, s, survey);
     json_close(j);
 }
 
@@ -110,9 +167,31 @@ static void json_clean(struct json *j, struct recording *r)
     free(parameters);
 }
 
-static void json_recording(struct json *j, struct recording *r, int history)
+static void json_overview(struct json *j, const struct overview *o, uint64_t file)
 {
+    json_key_integer(j, "full_frames", (int64_t)o->full);
+    json_key_number(j, "duration", o->seconds);
+    json_key_integer(j, "samples", (int64_t)o->samples);
+    json_key_number(j, "samples_per_frame",
+                    o->sampled_rows ? (double)o->samples / (double)o->sampled_rows : NAN);
+    json_key_number(j, "coverage", overview_coverage(o));
+    json_key_integer(j, "gaps", (int64_t)o->gaps);
+    json_key_integer(j, "not_closed", (int64_t)o->not_closed);
+    json_key(j, "state");
+    json_array(j);
+    for (size_t i = 0; i < o->columns; i++)
+        json_state(j, o->column[i].name, &o->column[i].values, o->column[i].rows);
+    json_close(j);
+    json_bytes(j, o->bytes, file);
+}
+
+static int json_recording(struct json *j, const struct content *c, struct err *e)
+{
+    struct recording *r = c->recording;
+    struct overview o = {0};
+    struct err later;
     size_t frames = 0, n = recording_sessions(r);
+    int code = 0;
     for (size_t i = 0; i < n; i++)
         frames += recording_session(r, i)->T;
     json_key_text(j, "type", n ? "recording" : "selection");
@@ -122,17 +201,29 @@ static void json_recording(struct json *j, struct recording *r, int history)
     json_key_integer(j, "frames", (int64_t)frames);
     json_key(j, "sessions");
     json_array(j);
-    for (size_t i = 0; i < n; i++)
-        json_session(j, recording_session(r, i));
+    for (size_t i = 0; i < n; i++) {
+        struct session_survey s;
+        int failed = overview_add(&o, r, i, &s, code ? &later : e);
+        code = code ? code : failed;
+        json_session(j, recording_session(r, i), &s);
+        session_survey_release(&s);
+    }
     json_close(j);
+    if (n)
+        json_overview(j, &o, c->bytes);
+    overview_release(&o);
     json_clean(j, r);
     json_key_json(j, "config", recording_attribute(r, "config"));
-    if (history)
-        json_lines(j, "history", recording_attribute(r, "history"));
+    json_lines(j, "history", recording_attribute(r, "history"));
+    return code;
 }
 
-static void json_checkpoint(struct json *j, const struct checkpoint *c, int history)
+static void json_checkpoint(struct json *j, const struct content *content)
 {
+    const struct checkpoint *c = content->checkpoint;
+    uint32_t W, H;
+    size_t n;
+    double flops = checkpoint_flops(c, &W, &H, &n);
     json_key_text(j, "type", "checkpoint");
     json_key_text(j, "checkpoint_key", c->checkpoint_key);
     json_key_text(j, "creator", c->creator);
@@ -146,6 +237,9 @@ static void json_checkpoint(struct json *j, const struct checkpoint *c, int hist
     j->after_key = 0;
     json_key_text(j, "data_uuid", c->data_uuid);
     json_key_integer(j, "parameters", (int64_t)checkpoint_parameters(c));
+    json_key_integer(j, "bytes", (int64_t)content->bytes);
+    json_key_number(j, "flops_per_frame", flops);
+    json_key_number(j, "flops_samples", isfinite(flops) ? (double)n : NAN);
     json_key(j, "tensors");
     json_array(j);
     for (size_t i = 0; i < c->tensor_count; i++) {
@@ -162,8 +256,7 @@ static void json_checkpoint(struct json *j, const struct checkpoint *c, int hist
     json_key_bool(j, "optimizer", c->exp_avg != NULL);
     json_key_bool(j, "state_norm", c->state_n > 0);
     json_key_json(j, "config", c->config);
-    if (history)
-        json_lines(j, "history", c->history);
+    json_lines(j, "history", c->history);
 }
 
 void json_faults(struct json *j, const struct faults *f)
@@ -178,14 +271,16 @@ void json_faults(struct json *j, const struct faults *f)
     json_close(j);
 }
 
-void json_content(struct json *j, const struct content *c, const struct faults *f, int history)
+int json_content(struct json *j, const struct content *c, const struct faults *f, struct err *e)
 {
+    int code = 0;
     json_object(j);
     json_key_text(j, "file", c->name);
     if (c->recording)
-        json_recording(j, c->recording, history);
+        code = json_recording(j, c, e);
     if (c->checkpoint)
-        json_checkpoint(j, c->checkpoint, history);
+        json_checkpoint(j, c);
     json_faults(j, f);
     json_close(j);
+    return f->checked ? 0 : code; /* then the faults say it */
 }

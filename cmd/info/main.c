@@ -2,26 +2,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "cli/option.h"
 #include "info.h"
 #include "io/spool.h"
 #include "recon/recon.h"
 
-static int want_check, want_history;
+static int want_check, want_history, want_all;
+static const char *want_row; /* --show */
 
 static const struct option_row options[] = {
     {OPTION_FLAG, 0, "check", &want_check, NULL,
      "read everything, list all faults; exit 1 when there are any", 0, 0},
     {OPTION_FLAG, 0, "history", &want_history, NULL, "print the history, newest first", 0, 0},
+    {OPTION_OPTIONAL_TEXT, 0, "show", &want_row, "[SESSION/]N",
+     "also draw a frame in the terminal: row N, counted through all sessions or in one; default: a middle "
+     "one",
+     0, 0},
     {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
 };
 
 static const struct tool tool = {
     .name = "sgaps-info",
     .purpose = "show what is in a recording, a checkpoint or a journal",
-    .synopsis = "[--json] [--check] [--history] FILE...",
+    .synopsis = "[--json | --check | --history | --show[=[SESSION/]N]] FILE...",
     .options = options,
     .common = COMMON_THREADS | COMMON_JSON,
     .epilogue = "A directory means every *.h5 below it; - is standard input.",
@@ -54,7 +61,10 @@ static void content_close(struct content *c)
 /* Opens what the file says it is. With --check a file that is not sound is a fault, not an error. */
 static int content_open(struct content *c, const char *path, struct err *e)
 {
+    struct stat st;
     *c = (struct content){.name = path};
+    if (!stat(path, &st))
+        c->bytes = (uint64_t)st.st_size;
     if (!checkpoint_probe(path))
         return want_check ? recording_open_any(&c->recording, path, e)
                           : recording_open(&c->recording, path, e);
@@ -108,8 +118,22 @@ void print_faults(const struct faults *f, const char *name)
         printf("%s: sound\n", name);
 }
 
-static void print_text(const struct content *c, const struct faults *f, int first)
+static int show_picture(const struct content *c, struct err *e)
 {
+    if (c->recording && recording_sessions(c->recording))
+        return show_row(c->recording, want_row, e);
+    log_warning("%s: has no frame to show%s", c->name,
+                c->checkpoint ? " (sgaps-reconstruct -f sixel shows what a model makes of samples)" : "");
+    return 0;
+}
+
+static int print_text(const struct content *c, const struct faults *f, int first, struct err *e)
+{
+    int r = want_row && c->recording && recording_sessions(c->recording)
+                ? show_check(c->recording, want_row, e)
+                : 0;
+    if (r)
+        return r;
     if (f->checked) {
         print_faults(f, c->name);
     } else if (want_history) {
@@ -118,10 +142,13 @@ static void print_text(const struct content *c, const struct faults *f, int firs
         if (!first)
             putchar('\n');
         if (c->recording)
-            print_recording(c->recording, c->name);
+            r = print_recording(c, want_all, e);
         else
-            print_checkpoint(c->checkpoint, c->name);
+            print_checkpoint(c);
+        if (!r && want_row)
+            r = show_picture(c, e);
     }
+    return r;
 }
 
 static int show(const char *path, struct spool *spool, int first, struct json *j, struct err *e)
@@ -146,10 +173,8 @@ static int show(const char *path, struct spool *spool, int first, struct json *j
         spool_rename(spool, c.name, e->text);
     if (spool) /* what is open stays; whoever reads our output may go away and end us */
         spool_release(spool);
-    if (!r && j)
-        json_content(j, &c, &f, 1);
-    else if (!r)
-        print_text(&c, &f, first);
+    if (!r)
+        r = j ? json_content(j, &c, &f, e) : print_text(&c, &f, first, e);
     if (!r && f.n)
         r = ERR_NO;
     content_close(&c);
@@ -169,13 +194,22 @@ static int show_stream(const char *path, int first, struct json *j, struct err *
     return r;
 }
 
+static int check_options(const struct parsed *p, struct err *e)
+{
+    if (want_row && (p->common.json || want_check || want_history))
+        return err_set(e, ERR_USAGE,
+                       "--show draws beside the text: it goes with none of --json, --check, --history");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct parsed p;
     struct err e;
     struct json j;
     tool_parse(&tool, &p, argc, argv, 1);
-    if (parsed_expand_directories(&p, &e)) {
+    want_all = p.common.verbose > 0;
+    if (check_options(&p, &e) || parsed_expand_directories(&p, &e)) {
         tool_fail(&e);
         parsed_release(&p);
         return tool_finish(e.code);

@@ -34,7 +34,7 @@ setup() {
 
 @test "what a recording holds, as text and as JSON" {
     run -0 --separate-stderr sgaps-info sound.h5
-    [[ ${lines[0]} == "sound.h5: recording, 1 session, 6 frames" && -z $stderr ]]
+    [[ ${lines[0]} == "sound.h5: recording, 1 session, 6 frames, "* && -z $stderr ]]
     sgaps-info --json sound.h5 | jq -e '.type == "recording" and .frames == 6 and (.sessions[0] |
         .frames == 6 and .full_frames == 6 and .samples == 30 and .samples_per_frame == 5 and .state_columns == 3 and
         .resolution == [8,6] and .target_fps == 10 and .closed and .id == "a" and .screen == null)'
@@ -72,6 +72,120 @@ setup() {
     sgaps-info --json ck.h5 | jq -e '[.tensors[].name] == ["b.weight","a.bias"]'
     run -0 --separate-stderr sgaps-info -v ck.h5
     [[ $stderr == *"no sha256"* ]]
+}
+
+@test "time and its gaps, samples, state: what Python finds in the same file" {
+    /usr/bin/python3 - <<'PY'
+import json, subprocess
+import h5py, numpy as np
+subprocess.run(["/usr/bin/python3", __import__("os").environ["SGAPS_ROOT"] + "/tests/support/make_recording.py",
+                "survey.h5", "frames=9000", "samples=6", "images=0", "state=5", "size=20x10", "sessions=a,b"], check=True)
+rng = np.random.default_rng(5)
+with h5py.File("survey.h5", "r+") as f:
+    for name in ("a", "b"):
+        s = f["sessions"][name]
+        t = np.arange(9000) / 10.0 + rng.normal(0, .004, 9000)
+        if name == "b":
+            t[50:] += 3
+            t[5000:] += 7.5  # behind the first block of rows
+            t[8000] -= 1
+        s["timestamp"][:] = t
+        state = rng.normal(size=s["state"].shape).astype("f4")
+        state[::7, 1] = -999
+        state[:, 4] = -999
+        state[3, 0] = np.nan if name == "a" else 50
+        s["state"][:] = state
+        s["state_len"][:100] = 3
+j = json.loads(subprocess.run(["sgaps-info", "--json", "survey.h5"], capture_output=True, check=True).stdout)
+with h5py.File("survey.h5") as f:
+    for info in j["sessions"]:
+        s = f["sessions"][info["id"]]
+        t, d = s["timestamp"][:], np.diff(s["timestamp"][:])
+        step = info["step"]
+        assert abs(step - .1) < .005 and abs(info["duration"] - (t[-1] - t[0] + step)) < 1e-9
+        big = np.flatnonzero(d > 2.5 * step)
+        g = info["gaps"]
+        assert g["count"] == len(big) and abs(g["seconds"] - d[big].sum()) < 1e-9 and g["backwards"] == (d < 0).sum(), g
+        assert g["longest"] is None if not len(big) else g["longest_after"] == d.argmax(), g
+        state, length = s["state"][:], s["state_len"][:]
+        state[np.arange(5)[None] >= length[:, None]] = -999
+        for i, c in enumerate(info["state"]):
+            x = state[:, i]
+            x = x[np.isfinite(x) & (x != -999)]
+            assert c["valid"] == len(x) and c["missing"] == 9000 - len(x), (i, c)
+            assert c["min"] == (x.min() if len(x) else None) and c["max"] == (x.max() if len(x) else None), (i, c)
+        assert info["bytes"]["state"] == s["state"].id.get_storage_size() + s["state_len"].id.get_storage_size()
+        assert info["bytes"]["samples"] == sum(s["samples"][n].id.get_storage_size() for n in s["samples"])
+        assert abs(info["coverage"] - 6 / 200) < 1e-12 and info["samples_min"] == info["samples_max"] == 6
+assert j["sessions"][1]["gaps"]["count"] == 3 and j["gaps"] == 3 and j["state"][0]["max"] == 50
+assert j["bytes"]["file"] == __import__("os").stat("survey.h5").st_size
+PY
+    run -0 --separate-stderr sgaps-info survey.h5
+    [[ $output == *"3 gaps of 11."*" s together, the"*"longest 7."*" s after row 4999 of b"* ]]
+    [[ $output == *"6 a frame, 3 % of the pixels"* && $output == *"4 of 5 columns hold values"* && $output == *"backwards in 1 place "* ]]
+}
+
+@test "the text fits 80 columns, and many sessions are not all listed" {
+    /usr/bin/python3 "$SGAPS_ROOT/tests/support/make_recording.py" many-sessions.h5 frames=2 samples=3 images=0 size=8x8 \
+        "sessions=$(seq -s, 1001 1060)"
+    /usr/bin/python3 -c 'import h5py; h5py.File("many-sessions.h5", "r+").attrs["config"] = "{\"a\": \"" + "word " * 60 + "\"}"'
+    cp "$SGAPS_ROOT/examples/data/doom.h5" .
+    run -0 --separate-stderr sgaps-info many-sessions.h5 sound.h5 some.h5 doom.h5
+    for line in "${lines[@]}"; do [ "${#line}" -le 80 ] || { echo "$line"; return 1; }; done
+    [[ $output == *"... and 40 sessions more (-v lists all)"* ]]
+    [ "$(sgaps-info -v many-sessions.h5 | grep -c '^ *10[0-9][0-9] ')" -eq 60 ]
+    [ "$(sgaps-info --json many-sessions.h5 | jq '.sessions | length')" -eq 60 ]
+}
+
+@test "a damaged state: what is known is shown, the fault is told" {
+    /usr/bin/python3 - <<'PY'
+import h5py, shutil
+shutil.copy("survey.h5", "bad-state.h5")
+with h5py.File("bad-state.h5", "r+") as f:
+    g = f["sessions/a"]
+    state = g["state"][:]
+    del g["state"]
+    g.create_dataset("state", data=state, chunks=(1024, 5), compression=1)
+with h5py.File("bad-state.h5") as f:
+    at = f["sessions/a/state"].id.get_chunk_info(0)
+with open("bad-state.h5", "r+b") as f:
+    f.seek(at.byte_offset + 5)
+    f.write(bytes(60))
+PY
+    run --separate-stderr sgaps-info bad-state.h5
+    [ "$status" -eq 65 ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ $stderr == *"/sessions/a/state"* ]]
+    [[ $output == *"bad-state.h5: recording, 2 sessions"* ]]
+    run --separate-stderr sgaps-info --json bad-state.h5
+    [ "$status" -eq 65 ] && [[ $stderr == *"/sessions/a/state"* ]] && jq -e '.sessions | length == 2' <<<"$output"
+}
+
+@test "--show: a frame, a reconstruction, samples; by its number; without a terminal plain text" {
+    run -0 --separate-stderr sgaps-info --show "$SGAPS_ROOT/examples/data/doom.h5"
+    [[ ${lines[-41]} == "map02-a/24: full frame, 112x112, frame 24, "* && ${#lines[-1]} -eq 80 && -z $stderr ]]
+    [[ $output != *$'\e'* ]]
+    run -0 sgaps-info --show=50 "$SGAPS_ROOT/examples/data/doom.h5"
+    [[ $output == *"map03-a/2: full frame"* ]]
+    run -0 sgaps-info --show=map20-a/3 "$SGAPS_ROOT/examples/data/doom.h5"
+    [[ $output == *"map20-a/3: full frame"* ]]
+    run -0 sgaps-info --show=b/7 survey.h5
+    [[ $output == *"b/7: samples, 20x10, frame 7, "* ]]
+    run -0 sgaps-info --show some.h5
+    [[ $output == *": full frame"* ]]
+    sgaps-reconstruct -q --method linear survey.h5 --no-history -o rebuilt.h5
+    run -0 sgaps-info --show rebuilt.h5
+    [[ $output == *"a/4500: reconstruction"* ]]
+    run -0 --separate-stderr sgaps-info --show "$SGAPS_ROOT/tests/golden/cross/checkpoint.h5"
+    [[ $stderr == *"no frame to show"* && $output == *"GFLOP a frame of"* ]]
+    run --separate-stderr sgaps-info --show=9999999 survey.h5
+    fails 64 "show"
+    run --separate-stderr sgaps-info --show=nobody/1 survey.h5
+    fails 64 "no session nobody"
+    run --separate-stderr sgaps-info --show=a/x survey.h5
+    fails 64 "show"
+    run --separate-stderr sgaps-info --show --json survey.h5
+    fails 64 "json"
+    run --separate-stderr bash -c 'sgaps-info --show sound.h5 >/dev/full'
+    fails 74 "No space"
 }
 
 @test "several files, a directory, a pipe" {
