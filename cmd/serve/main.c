@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -77,6 +78,16 @@ static void take_signals(void)
     signal(SIGPIPE, SIG_IGN); /* a client that is gone */
 }
 
+/* A connection is a descriptor, and 1024 is soon used up. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files))
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int configure(struct config *c, const struct parsed *p, struct err *e)
 {
     int r = p->file_count ? err_set(e, ERR_USAGE, "%s: no operand is expected (--help)", p->files[0]) : 0;
@@ -95,6 +106,7 @@ static int configure(struct config *c, const struct parsed *p, struct err *e)
 
 static int run(const struct server_options *o, struct err *e)
 {
+    raise_descriptor_limit();
     int r = server_open(&server, o, e);
     if (r)
         return r;

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "op/op.h"
 #include "recon/recon.h"
 
 enum { TOKEN_LIMIT = 512 };
@@ -71,6 +72,18 @@ static int is_loopback(const char *host)
     return !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
 }
 
+/* Before the first checkpoint is loaded, which is when a session asks for it. */
+static int check_device(const struct server_options *o, struct err *e)
+{
+    struct op_ctx ctx;
+    if (!o->device || !strcmp(o->device, "auto"))
+        return 0;
+    int r = op_open(&ctx, o->device, 1, o->bf16, e);
+    if (!r)
+        op_close(&ctx);
+    return r;
+}
+
 int serve_check(const struct server_options *o, struct err *e)
 {
     int r = o->checkpoints ? check_folder("--checkpoints", o->checkpoints, e) : 0;
@@ -83,10 +96,14 @@ int serve_check(const struct server_options *o, struct err *e)
     r = r ? r : check_file("--cert", o->cert, e);
     r = r ? r : check_file("--key", o->key, e);
     r = r ? r : o->record ? check_record(o->record, e) : 0;
-    if (!r && !is_loopback(o->config->server.host) && !o->token)
+    return r ? r : check_device(o, e);
+}
+
+static void warn_of_open_door(const struct server_options *o)
+{
+    if (!is_loopback(o->config->server.host) && !o->token)
         log_warning("%s is open to other machines and asks for no token: --token-file FILE closes it",
                     o->config->server.host);
-    return r;
 }
 
 static void write_address(const struct server_options *o, int port, char *out, size_t size)
@@ -99,6 +116,7 @@ static void write_address(const struct server_options *o, int port, char *out, s
 void serve_announce(const struct server_options *o, int port)
 {
     char at[320];
+    warn_of_open_door(o);
     write_address(o, port, at, sizeof at);
     log_print(LOG_WARNING, "%s/ws/stream, page http%s; checkpoints: %s; recording: %s%s", at, at + 2,
               o->null_model    ? "null model"
@@ -168,6 +186,7 @@ int serve_describe(const struct server_options *o, struct err *e)
 {
     const struct config *c = o->config;
     char at[320];
+    warn_of_open_door(o);
     write_address(o, (int)c->server.port, at, sizeof at);
     printf("address      %s/ws/stream%s\n", at, o->token ? ", with a token" : "");
     printf("sessions     at most %lld, %ux%u, %lld samples by %s, new ones %s\n",

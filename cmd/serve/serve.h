@@ -7,9 +7,10 @@
 
 /* The first line of a file: *token, free() it; NULL without a file. */
 int serve_token(const char *path, char **token, struct err *e);
-/* Files and folders that are named must be there, and go together; warns of an open door. */
+/* Files, folders and the device that are named must be there, and options go together. */
 int serve_check(const struct server_options *o, struct err *e);
-/* One line on stderr: where clients connect to, what is served, where it is recorded. */
+/* A line on stderr, where clients connect to, what is served, where it is recorded; a warning before it when
+ * anybody may. */
 void serve_announce(const struct server_options *o, int port);
 /* --dry-run: what would be served, on stdout. ERR_DATA when a checkpoint would be refused. */
 int serve_describe(const struct server_options *o, struct err *e);

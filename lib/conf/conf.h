@@ -81,7 +81,8 @@ struct server_config {
     char coordinate_format[16];
     int64_t max_sessions, max_samples, max_batch;
     double max_wait_ms, stale_ms, idle_timeout_s, resume_s, max_frame_rate;
-    int64_t max_message_bytes, max_connections, max_per_address, model_memory_mb, record_floor_mb;
+    int64_t max_message_bytes, max_unread_bytes, max_connections, max_per_address, model_memory_mb,
+        record_floor_mb, record_queue_mb;
     char *variants; /* JSON */
 };
 

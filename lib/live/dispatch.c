@@ -91,7 +91,7 @@ static int token_is_right(const char *said, const char *token)
 
 static int is_full(struct server *v)
 {
-    if (v->session_count + v->start_count < (size_t)v->c->server.max_sessions)
+    if (v->session_count + v->starts.n < (size_t)v->c->server.max_sessions)
         return 0;
     struct session *waiting = session_oldest_detached(v);
     if (waiting)
@@ -118,7 +118,7 @@ static enum outcome start(struct server *v, struct connection *c, const struct m
         dispatch_refuse(v, c, "SERVER_OVERLOAD", NET_TRY_LATER, "the server is going down");
     else if (is_full(v))
         dispatch_refuse(v, c, "SERVER_OVERLOAD", NET_TRY_LATER, "there are as many sessions as are allowed");
-    else if (session_request(v, c, m, &e))
+    else if (starts_request(v, c, m, &e))
         dispatch_refuse(v, c, "SERVER_OVERLOAD", NET_TRY_LATER, e.text);
     else
         return HOLD;

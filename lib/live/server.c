@@ -15,8 +15,6 @@
 
 static const char *const protocols[] = {"sgaps.v1.json", "sgaps.v1.bin", NULL};
 enum { PROTOCOL_BINARY = 1 };
-/* Coordinates that a client may leave unread before it counts as one that does not read. */
-static const size_t MAX_QUEUE = 8 << 20;
 static const double FIRST_MESSAGE_S = 5, MESSAGE_S = 2, PING_S = 20;
 /* How long a full recorder may hold up the end (strict). */
 static const double LAST_WORDS_S = 30;
@@ -57,16 +55,6 @@ static void on_request(void *user, const struct net_request *q, struct net_respo
     telemetry_answer(v->telemetry, &v->http, q, a);
 }
 
-static struct start *take_ready(struct server *v)
-{
-    pthread_mutex_lock(&v->lock);
-    struct start *t = v->ready;
-    if (t)
-        v->ready = t->next_ready;
-    pthread_mutex_unlock(&v->lock);
-    return t;
-}
-
 static void on_woken(void *user)
 {
     struct server *v = user;
@@ -74,7 +62,7 @@ static void on_woken(void *user)
         log_note("SIGHUP: the checkpoints are loaded again");
         models_reload(v->models);
     }
-    for (struct start *t; (t = take_ready(v));)
+    for (struct start *t; (t = starts_ready(v));)
         session_ready(v, t);
     if (atomic_load(&v->stop) && !v->stopping) {
         v->stopping = 1;
@@ -197,7 +185,7 @@ static int open_net(struct server *v, struct err *e)
                             .max_message = (size_t)c->max_message_bytes,
                             .max_connections = (size_t)c->max_connections,
                             .max_per_address = (size_t)c->max_per_address,
-                            .max_queue = MAX_QUEUE,
+                            .max_queue = (size_t)c->max_unread_bytes,
                             .first_message_s = FIRST_MESSAGE_S,
                             .message_s = MESSAGE_S,
                             .max_fragments = 256,
@@ -227,6 +215,7 @@ static int open_recorder(struct server *v, struct err *e)
         return 0;
     struct recorder_options o = {.dir = v->o.record,
                                  .strict = v->o.record_strict,
+                                 .queue_bytes = (size_t)v->c->server.record_queue_mb << 20,
                                  .floor_bytes = (uint64_t)v->c->server.record_floor_mb << 20,
                                  .event = on_recorder_event,
                                  .written = on_written,
@@ -241,7 +230,9 @@ int server_open(struct server **out, const struct server_options *o, struct err 
     r = r ? r : mem_alloc(&v, 1, sizeof *v, "the server", e);
     if (r)
         return r;
-    *v = (struct server){.o = *o, .c = o->config, .lock = PTHREAD_MUTEX_INITIALIZER};
+    *v = (struct server){.o = *o,
+                         .c = o->config,
+                         .starts = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER}};
     struct telemetry_options t = {.version = o->version, .device = o->device, .log = o->log_metrics};
     v->config_json = config_json(o->config);
     if (!v->config_json)
@@ -250,6 +241,7 @@ int server_open(struct server **out, const struct server_options *o, struct err 
     r = r ? r : telemetry_open(&v->telemetry, &t, e);
     r = r ? r : open_engine(v, e);
     r = r ? r : open_net(v, e); /* before the recorder: a port that is taken leaves the data alone */
+    r = r ? r : starts_open(v, e);
     r = r ? r : open_recorder(v, e);
     if (r) {
         server_close(v);
@@ -300,10 +292,8 @@ static void record_the_rest(struct server *v)
 static void drain(struct server *v)
 {
     v->stopping = 1;
-    pthread_mutex_lock(&v->lock);
-    v->closed = 1;
-    pthread_mutex_unlock(&v->lock);
     record_the_rest(v);
+    starts_close(v);
     if (v->engine)
         engine_close(v->engine, 1);
     v->engine = v->http.sources.engine = NULL;
@@ -327,26 +317,22 @@ void server_close(struct server *v)
 {
     if (!v)
         return;
+    starts_close(v);
     if (v->engine) /* never ran */
         engine_close(v->engine, 0);
     if (v->recorder)
         recorder_close(v->recorder);
-    for (struct start *t; (t = take_ready(v));)
-        if (t->model)
-            models_release(v->models, t->model);
     if (v->models)
         models_close(v->models);
-    for (struct start *t; (t = v->starts);) {
-        v->starts = t->next;
-        free(t);
-    }
+    starts_release(v);
     if (v->net)
         net_release(v->net);
     connections_release(&v->connections);
     if (v->telemetry)
         telemetry_close(v->telemetry);
     message_release(&v->message);
-    pthread_mutex_destroy(&v->lock);
+    pthread_cond_destroy(&v->starts.work);
+    pthread_mutex_destroy(&v->starts.lock);
     free(v->config_json);
     free(v);
 }

@@ -2,7 +2,6 @@
 #ifndef SGAPS_LIVE_SERVER_PRIVATE_H
 #define SGAPS_LIVE_SERVER_PRIVATE_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "io/message.h"
@@ -26,15 +25,12 @@ struct server {
     /* the service thread's own */
     struct connections connections;
     struct session *sessions;
-    struct start *starts; /* models asked for */
-    size_t session_count, start_count;
+    size_t session_count;
+    struct starts starts;
     struct message message; /* the one being read */
     int stopping;
-    /* written by other threads and the signal handler */
+    /* written by the signal handler */
     atomic_int stop, reload;
-    pthread_mutex_t lock; /* guards what follows */
-    struct start *ready;  /* starts whose model is there */
-    int closed;           /* nobody takes them any more */
 };
 
 #endif

@@ -1,6 +1,5 @@
 #include "live/session.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,80 +13,14 @@
 #include "live/session_record.h"
 #include "live/session_sets.h"
 
-static void release_model(struct server *v, struct model *model)
-{
-    if (model)
-        models_release(v->models, model);
-}
-
-/* --- a session_start waits for its model --- */
-
-/* models_ready_fn: from the loader thread, or at once. */
-static void model_is_there(void *user, struct model *model)
-{
-    struct start *t = user;
-    struct server *v = t->server;
-    pthread_mutex_lock(&v->lock);
-    int closed = v->closed;
-    if (!closed) {
-        struct start **end = &v->ready;
-        while (*end)
-            end = &(*end)->next_ready;
-        t->model = model;
-        *end = t;
-    }
-    pthread_mutex_unlock(&v->lock);
-    if (!closed)
-        net_wake(v->net);
-    else
-        release_model(v, model);
-}
-
-int session_request(struct server *v, struct connection *c, const struct message *m, struct err *e)
-{
-    struct start *t;
-    int r = mem_alloc(&t, 1, sizeof *t, "a session", e);
-    if (r)
-        return r;
-    *t = (struct start){.server = v,
-                        .next = v->starts,
-                        .connection = c->id,
-                        .screen_w = m->width,
-                        .screen_h = m->height,
-                        .value_range = m->value_range,
-                        .debug = m->debug,
-                        .array = m->coordinates_array};
-    snprintf(t->key, sizeof t->key, "%s", m->checkpoint_key);
-    snprintf(t->client_name, sizeof t->client_name, "%s", m->client_name);
-    v->starts = t;
-    v->start_count++;
-    c->start = t;
-    if (v->models)
-        models_request(v->models, t->key, model_is_there, t);
-    else
-        model_is_there(t, NULL);
-    return 0;
-}
-
-static void start_release(struct server *v, struct start *t)
-{
-    struct start **at = &v->starts;
-    while (*at != t)
-        at = &(*at)->next;
-    *at = t->next;
-    v->start_count--;
-    free(t);
-}
-
 /* --- opening --- */
 
-static int new_id(char out[17], struct err *e)
+static void new_id(char out[17])
 {
-    uint64_t bits;
-    if (getrandom(&bits, sizeof bits, 0) != sizeof bits)
-        return err_set(e, ERR_INTERNAL, "no random numbers for a session's id");
+    uint64_t bits = 0;
+    while (getrandom(&bits, sizeof bits, 0) != sizeof bits)
+        ; /* interrupted */
     snprintf(out, 17, "%016llx", (unsigned long long)bits);
-    return 0;
 }
 
 static void speak_as(struct session *s, struct connection *c, double value_range, int array)
@@ -111,8 +44,8 @@ static void describe_model(struct session *s, const struct model *m)
     snprintf(s->model_version, sizeof s->model_version, "%s", m ? m->version : "null");
 }
 
-/* The engine's side of the session and its first set. */
-static int open_engine(struct session *s, struct model *model, struct err *e)
+/* The engine's side of the session and its first set. Takes over the model. */
+static int make_engine(struct session *s, struct model *model, struct err *e)
 {
     struct server *v = s->server;
     const struct config *c = v->c;
@@ -121,17 +54,16 @@ static int open_engine(struct session *s, struct model *model, struct err *e)
     int64_t set = 0;
     int r = mem_alloc(&uv, n, 2 * sizeof *uv, "a set of coordinates", e);
     if (r) {
-        release_model(v, model);
+        if (model)
+            models_release(v->models, model);
         return r;
     }
     if (v->engine) {
         r = engine_session_open(v->engine, model, s->id, s, &s->engine, uv, &set, e);
-        n = r ? 0 : engine_session_samples(s->engine);
     } else {
         struct policy p;
         r = policy_init(&p, c, s->id, c->server.resolution[1], c->server.resolution[0], n, e);
         r = r ? r : policy_first(&p, uv, &set, e);
-        n = p.request.n;
     }
     s->samples = n;
     if (!r && !session_remember(s, set, uv, n))
@@ -140,22 +72,27 @@ static int open_engine(struct session *s, struct model *model, struct err *e)
     return r;
 }
 
-static void session_free(struct session *s)
+void session_discard(struct session *s)
 {
+    if (s->engine)
+        engine_session_close(s->server->engine, s->engine);
     for (int i = 0; i < SETS_KEPT; i++)
         free(s->sets[i].uv);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
-/* Takes over the model. */
-static int open_session(struct server *v, const struct start *t, struct session **out, struct err *e)
+void session_make(struct start *t)
 {
+    struct server *v = t->server;
     struct session *s;
-    int r = mem_alloc(&s, 1, sizeof *s, "a session", e);
-    if (r) {
-        release_model(v, t->model);
-        return r;
+    struct model *model = t->model;
+    struct err *e = &t->error;
+    t->model = NULL;
+    if (mem_alloc(&s, 1, sizeof *s, "a session", e)) {
+        if (model)
+            models_release(v->models, model);
+        return;
     }
     *s = (struct session){.server = v,
                           .debug = t->debug,
@@ -166,23 +103,12 @@ static int open_session(struct server *v, const struct start *t, struct session 
     pthread_mutex_init(&s->lock, NULL);
     snprintf(s->key, sizeof s->key, "%s", t->key);
     snprintf(s->client_name, sizeof s->client_name, "%s", t->client_name);
-    describe_model(s, t->model);
-    r = new_id(s->id, e);
-    if (r)
-        release_model(v, t->model);
-    r = r ? r : open_engine(s, t->model, e);
-    r = r ? r : session_record_open(s, e);
-    if (r) {
-        if (s->engine)
-            engine_session_close(v->engine, s->engine);
-        session_free(s);
-        return r;
-    }
-    s->next = v->sessions;
-    v->sessions = s;
-    v->session_count++;
-    *out = s;
-    return 0;
+    describe_model(s, model);
+    new_id(s->id);
+    if (make_engine(s, model, e))
+        session_discard(s);
+    else
+        t->session = s;
 }
 
 static void send_ack(const struct session *s)
@@ -214,24 +140,31 @@ static void welcome(struct session *s)
     session_send_newest(s);
 }
 
+static void begin(struct session *s, struct connection *c, int array)
+{
+    struct server *v = s->server;
+    s->next = v->sessions;
+    v->sessions = s;
+    v->session_count++;
+    speak_as(s, c, s->value_range, array);
+    log_note("%s: session of %s '%s', key %s, model %s", s->id, c->address, s->client_name, s->key,
+             s->model_version);
+    welcome(s);
+}
+
 void session_ready(struct server *v, struct start *t)
 {
     struct connection *c = connections_find(&v->connections, t->connection);
-    struct session *s = NULL;
-    struct err e = {0};
-    if (!c || c->start != t || c->closing) {
-        release_model(v, t->model);
-    } else if (open_session(v, t, &s, &e)) {
-        dispatch_refuse(v, c, "SERVER_OVERLOAD", NET_TRY_LATER, e.text);
-    } else {
-        speak_as(s, c, t->value_range, t->array);
-        log_note("%s: session of %s '%s', key %s, model %s", s->id, c->address, s->client_name, s->key,
-                 s->model_version);
-        welcome(s);
-    }
+    int wanted = c && c->start == t && !c->closing;
+    if (wanted && t->session && !session_record_open(t->session, &t->error))
+        begin(t->session, c, t->array);
+    else if (t->session)
+        session_discard(t->session);
+    if (wanted && t->error.code)
+        dispatch_refuse(v, c, "SERVER_OVERLOAD", NET_TRY_LATER, t->error.text);
     if (c && c->start == t)
         c->start = NULL;
-    start_release(v, t);
+    starts_done(v, t);
     if (c)
         dispatch_waiting(v, c);
 }
@@ -291,8 +224,9 @@ void session_end(struct session *s, int close_code, const char *reason)
         s->connection->session = NULL;
     if (s->engine)
         engine_session_close(v->engine, s->engine);
+    s->engine = NULL;
     session_record_close(s, close_code, reason);
     telemetry_session_closed(v->telemetry, s->id);
     log_note("%s: ends after %llu frames: %s (%d)", s->id, (unsigned long long)s->frames, reason, close_code);
-    session_free(s);
+    session_discard(s);
 }

@@ -1,6 +1,5 @@
 /* One client's session: from session_start through frames and coordinates to its end, whatever connections carry it
- * (a session whose connection was cut waits a while for `resume`). Service thread, but for session_result and
- * session_failed, which the inference thread calls. */
+ * (a session whose connection was cut waits a while for `resume`). Service thread, but for what says otherwise. */
 #ifndef SGAPS_LIVE_SESSION_H
 #define SGAPS_LIVE_SESSION_H
 
@@ -12,9 +11,7 @@
 #include "io/message.h"
 #include "live/connection.h"
 #include "live/engine.h"
-#include "live/models.h"
-
-struct server;
+#include "live/session_start.h"
 
 enum { SETS_KEPT = 8 }; /* that a binary frame may refer to */
 
@@ -22,18 +19,6 @@ struct sent_set {
     int64_t id;
     size_t n;
     float *uv; /* (n,2) or NULL */
-};
-
-/* A session_start whose model is being loaded. */
-struct start {
-    struct server *server;
-    struct start *next, *next_ready;
-    net_id connection;
-    struct model *model; /* a reference, once it is there */
-    char key[65], client_name[128];
-    uint32_t screen_w, screen_h;
-    double value_range;
-    int debug, array;
 };
 
 struct session {
@@ -57,9 +42,11 @@ struct session {
     int newest; /* of sets */
 };
 
-/* Asks for the model; session_ready goes on when it is there. What the connection sends until then is held. */
-int session_request(struct server *v, struct connection *c, const struct message *m, struct err *e);
-/* The model of t is there: opens the session and answers with the ack and the first coordinates. Frees t. */
+/* t's model is there: makes the session, not yet known to anybody, with its first set: t->session, or t->error. From the
+ * thread of session_start.c. */
+void session_make(struct start *t);
+void session_discard(struct session *s);
+/* t's session is made: it begins, the client gets the ack and the first coordinates. Frees t. */
 void session_ready(struct server *v, struct start *t);
 /* Another connection takes the session over: the ack and its newest coordinates again. */
 void session_resume(struct session *s, struct connection *c, const struct message *m);
@@ -76,7 +63,7 @@ struct session *session_oldest_detached(struct server *v);
 /* message_set_fn for one of the sets kept. Call it and use what it gives with s->lock held. */
 const float *session_set(void *session, int64_t set_id, size_t *n);
 
-/* engine_handlers; user is the server. */
+/* engine_handlers; user is the server. The inference thread's. */
 void session_result(void *user, const struct engine_result *r);
 void session_failed(void *user, void *session_user, int64_t frame_id, const struct err *e);
 

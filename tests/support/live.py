@@ -193,7 +193,10 @@ class Client:
         return self
 
     async def __aexit__(self, *_):
-        await self.ws.close()
+        try:
+            await self.ws.close()
+        except websockets.ConnectionClosed:
+            pass
         await asyncio.wait([self.task], timeout=PATIENCE)
 
     async def listen(self):
