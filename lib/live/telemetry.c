@@ -242,6 +242,8 @@ void telemetry_result(struct telemetry *t, const char *session_id, const struct 
     pthread_mutex_lock(&t->lock);
     struct telemetry_counts *c = &t->counts;
     c->rebuilt++;
+    histogram_add(&c->stage[STAGE_QUEUE], r->begun - r->received);
+    histogram_add(&c->stage[STAGE_INFERENCE], r->done - r->begun);
     histogram_add(&c->latency, r->done - r->received);
     count_model(c, r);
     s = telemetry_find(t, session_id); /* it may have gone meanwhile */

@@ -31,8 +31,8 @@ void telemetry_session(struct telemetry *t, const char *session_id, const char *
 void telemetry_session_closed(struct telemetry *t, const char *session_id); /* its pictures go */
 void telemetry_frame(struct telemetry *t, const char *session_id, enum telemetry_event event);
 void telemetry_stage(struct telemetry *t, enum telemetry_stage stage, double seconds);
-/* A rebuilt frame: keeps the pictures, counts the whole latency (the stages are the caller's to tell), puts the log's line
- * with the next global step into its queue. */
+/* A rebuilt frame: keeps the pictures, counts STAGE_QUEUE, STAGE_INFERENCE and the whole latency (the other stages are the
+ * caller's to tell), puts the log's line with the next global step into its queue. */
 void telemetry_result(struct telemetry *t, const char *session_id, const struct engine_result *r);
 
 /* What the others know, asked for when a report is made; NULL members are left out. */

@@ -252,12 +252,13 @@ int main(void)
     for (int i = 0; i < 10; i++) {
         telemetry_frame(t, "a", EVENT_FRAME);
         telemetry_stage(t, STAGE_PARSE, 30e-6);
-        telemetry_stage(t, STAGE_INFERENCE, 0.02 * i);
+        telemetry_stage(t, STAGE_RECORD, 0.02 * i);
         r.model_version = i % 2 ? "one" : "two\"\\\n\x01";
         r.psnr = 20 + i;
         r.heldout = i < 8;
         r.done = clock_seconds();
-        r.received = r.done - 100.0 * (i == 9);
+        r.begun = r.done - 0.3;
+        r.received = r.begun - (i == 9 ? 100 : 0.003);
         telemetry_result(t, "a", &r);
     }
     telemetry_frame(t, "a", EVENT_REJECTED);
@@ -285,16 +286,19 @@ int main(void)
            value_of(&m, "sgaps_frames_rejected_total", "") == 1 && value_of(&m, "sgaps_sessions", "") == 1,
        "frames and sessions");
     ok(value_of(&m, "sgaps_stage_seconds_bucket", "{stage=\"parse\",le=\"5e-05\"}") == 10 &&
-           value_of(&m, "sgaps_stage_seconds_bucket", "{stage=\"inference\",le=\"0.05\"}") == 3 &&
-           value_of(&m, "sgaps_stage_seconds_bucket", "{stage=\"inference\",le=\"0.1\"}") == 6 &&
-           fabs(value_of(&m, "sgaps_stage_seconds_sum", "{stage=\"inference\"}") - 0.9) < 1e-9,
+           value_of(&m, "sgaps_stage_seconds_bucket", "{stage=\"record\",le=\"0.05\"}") == 3 &&
+           value_of(&m, "sgaps_stage_seconds_bucket", "{stage=\"record\",le=\"0.1\"}") == 6 &&
+           fabs(value_of(&m, "sgaps_stage_seconds_sum", "{stage=\"record\"}") - 0.9) < 1e-9,
        "each duration lies in its class, bounds included");
     ok(value_of(&m, "sgaps_stage_seconds_count", "{stage=\"answer\"}") == 2 &&
            value_of(&m, "sgaps_stage_seconds_sum", "{stage=\"answer\"}") == 0,
        "what is no duration counts as 0");
     ok(value_of(&m, "sgaps_latency_seconds_bucket", "{le=\"10\"}") == 9 &&
-           value_of(&m, "sgaps_latency_seconds_count", "") == 10,
-       "what is over the last bound is in +Inf");
+           value_of(&m, "sgaps_latency_seconds_count", "") == 10 &&
+           value_of(&m, "sgaps_stage_seconds_bucket", "{stage=\"inference\",le=\"0.5\"}") == 10 &&
+           value_of(&m, "sgaps_stage_seconds_bucket", "{stage=\"inference\",le=\"0.25\"}") == 0 &&
+           value_of(&m, "sgaps_stage_seconds_bucket", "{stage=\"queue\",le=\"0.005\"}") == 9,
+       "a result counts its stages; what is over the last bound is in +Inf");
     ok(value_of(&m, "sgaps_frames_dropped_total", "{reason=\"superseded\"}") == 4 &&
            value_of(&m, "sgaps_inference_queue_frames", "") == 5 &&
            value_of(&m, "sgaps_recorded_frames_total", "") == 13 &&
