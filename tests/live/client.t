@@ -12,8 +12,8 @@ from raw_websocket import *  # noqa: E402,F403
 tap = Tap()
 
 
-def swarm(url, n, size, seconds, *more):
-    command = [os.path.join(os.environ["SGAPS_TESTS"], "live", "swarm"), url, str(n), str(size), str(seconds)] + list(more)
+def swarm(url, **options):
+    command = [os.path.join(os.environ["SGAPS_TESTS"], "live", "swarm"), url] + ["%s=%s" % o for o in options.items()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return json.loads(done.stdout) if done.stdout else {"status": done.returncode, "stderr": done.stderr}
 
@@ -26,7 +26,7 @@ def good(found, n):
 def talk(server, scheme):
     url = "%s://127.0.0.1:%d/ws/echo" % (scheme, server.port)
     for n, size in ((1, 0), (1, 125), (1, 65536), (2, 5 << 20), (100, 3000)):
-        found = swarm(url, n, size, .3, "echo.v1", "let-me-in")
+        found = swarm(url, n=n, size=size, seconds=.3, protocol="echo.v1", token="let-me-in")
         tap(good(found, n), "%s: %d connections, messages of %d bytes: %s of them" % (scheme, n, size, found.get("messages")),
             found)
     return url
@@ -34,16 +34,18 @@ def talk(server, scheme):
 
 server = Echo(token="let-me-in")
 url = talk(server, "ws")
-tap(good(swarm(url, 1, 10, .1), 1), "no subprotocol, no token")
-for name, arguments, reason in (("a wrong path", (url + "s", 1, 1, .1), "101"),
-                                ("a wrong token", (url, 1, 1, .1, "echo.v1", "let-me"), "unauthorized"),
-                                ("a subprotocol that the server does not know", (url, 1, 1, .1, "other"), "101"),
-                                ("nobody there", ("ws://127.0.0.1:1/", 3, 1, .1), "connect")):
-    found = swarm(*arguments)
-    tap(found.get("stood") == 0 and found["closed"] == arguments[1] and found["code"] == 0 and reason in found["reason"],
+tap(good(swarm(url, seconds=.1), 1), "no subprotocol, no token")
+for name, at, options, reason in (("a wrong path", url + "s", {}, "101"),
+                                  ("a wrong token", url, {"token": "let-me"}, "unauthorized"),
+                                  ("a subprotocol that the server does not know", url, {"protocol": "other"}, "101"),
+                                  ("nobody there", "ws://127.0.0.1:1/", {"n": 3}, "connect")):
+    found = swarm(at, **options)
+    tap(found.get("stood") == 0 and found["closed"] == options.get("n", 1) and found["code"] == 0 and reason in found["reason"],
         "%s: '%s'" % (name, found.get("reason")), found)
+found = swarm(url, n=20, rate=50, seconds=.5)
+tap(good(found, 20) and found["messages"] < 20 * 50 * 2, "20 connections at 50 messages a second: %s" % found.get("messages"), found)
 for bad in ("http://127.0.0.1/", "ws://", "ws://127.0.0.1:99999/", "wss"):
-    found = swarm(bad, 1, 1, .1)
+    found = swarm(bad)
     tap(found.get("status") == 64 and "ws://HOST" in found["stderr"], "%s is no URL for it" % bad, found)
 found = server.end()
 tap(found["status"] == 0 and found["opened"] == found["closed"], "the server has told every end", found)
@@ -54,7 +56,7 @@ with tempfile.TemporaryDirectory() as folder:
                     "/CN=localhost", "-days", "2", "-keyout", key, "-out", cert], check=True, stderr=subprocess.DEVNULL)
     server = Echo(cert=cert, key=key, token="let-me-in")
     talk(server, "wss")
-    found = swarm("wss://127.0.0.1:%d/ws/echo" % server.port, 1, 1, .1, "echo.v1", "let-me-in", "verify")
+    found = swarm("wss://127.0.0.1:%d/ws/echo" % server.port, verify=1)
     tap(found.get("stood") == 0 and found["code"] == 0 and "certificate" in found["reason"], "a certificate nobody vouches for: '%s'" % found.get("reason"), found)
     server.end()
 tap.done()

@@ -193,7 +193,7 @@ class Neighbour:
 
     def __init__(self, server, seconds):
         url = "%s://127.0.0.1:%d/ws/echo" % ("wss" if server.tls else "ws", server.port)
-        command = [os.path.join(os.environ["SGAPS_TESTS"], "live", "swarm"), url, "1", "200", str(seconds)]
+        command = [os.path.join(os.environ["SGAPS_TESTS"], "live", "swarm"), url, "size=200", "seconds=%s" % seconds]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def end(self, tap, name):
