@@ -12,7 +12,12 @@ jobs ?= $(shell nproc)
 .PHONY: check check-programs bench
 check-programs: $(test_bin) $(peer_bin)
 
-$(test_bin) $(peer_bin): $(O)/tests/%: $(O)/tests/%.o $(test_support) $(archive)
+# An archive, so that a test gets only what it uses.
+support := $(O)/tests/support.a
+$(support): $(test_support)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+$(test_bin) $(peer_bin): $(O)/tests/%: $(O)/tests/%.o $(support) $(archive)
 	$(Q)$(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(libs)
 $(O)/tests/%.o: all_cflags += -Itests/support
 $(O)/tests/support/%.o: all_cflags += -Itests/support
