@@ -121,8 +121,9 @@ static int skip_forward(struct spt *m, struct err *e)
     const struct shape *s = &a->shape;
     const struct skip_act *k = &a->skip;
     ops->mean_tokens(m->ctx, s->B, s->T, m->D, a->counts, a->memory, k->mean);
-    struct op_linear p = {.M = s->B, .N = m->D, .K = m->D, .w = m->skip_linear.w, .bias = m->skip_linear.b};
-    TRY(ops->linear(m->ctx, &p, k->mean, k->linear, e));
+    struct op_linear p = {.M = 1, .N = m->D, .K = m->D, .w = m->skip_linear.w, .bias = m->skip_linear.b};
+    for (size_t b = 0; b < s->B; b++) /* as the state token's: the same bits alone and in a batch */
+        TRY(ops->linear(m->ctx, &p, act_at(m, k->mean, b * m->D), act_at(m, k->linear, b * m->D), e));
     struct op_dropout drop =
         dropout_at(m, layer_number(m, m->decoder_layers), PLACE_OUT, m->config.skip_dropout);
     if (drop.p > 0)

@@ -15,8 +15,11 @@ static int embed(struct spt *m, struct err *e)
     const struct shape *s = &a->shape;
     ops->embed_pixels(m->ctx, s->B, s->N, m->D, a->pixels, a->counts, m->pixel_embed.w, m->pixel_embed.b,
                       m->freqs, a->tokens);
-    struct op_linear p = {.M = s->B, .N = m->D, .K = m->S, .w = m->state_linear.w, .bias = m->state_linear.b};
-    TRY(ops->linear(m->ctx, &p, a->state, a->state_linear, e));
+    struct op_linear p = {.M = 1, .N = m->D, .K = m->S, .w = m->state_linear.w, .bias = m->state_linear.b};
+    /* A frame at a time: libraries sum a product of one row in another order than one of several, and a frame is to have
+     * the same bits alone and in a batch. */
+    for (size_t b = 0; b < s->B; b++)
+        TRY(ops->linear(m->ctx, &p, act_at(m, a->state, b * m->S), act_at(m, a->state_linear, b * m->D), e));
     ops->layer_norm(m->ctx, s->B, m->D, s->T * m->D, a->state_linear, m->state_norm.gamma, m->state_norm.beta,
                     a->tokens, a->state_mean, a->state_rstd);
     stage_report(m, "pixel_tokens", a->tokens, s->B * s->T, m->D);
