@@ -192,7 +192,7 @@ static int prepare_training(struct subject *s, struct err *e)
     int code = recon_arrays_size(&s->arrays, &sizes, e);
     for (size_t f = 0; f < s->B && !code; f++) {
         const struct recon_frame *frame = s->frames + f;
-        code = recon_arrays_samples(&s->arrays, f, frame->uv, frame->value, frame->n, e);
+        code = recon_arrays_samples(&s->arrays, f, frame->uv, frame->value, frame->n, NULL, e);
         if (!code)
             code = recon_arrays_state(&s->arrays, f, frame->state, frame->state_n, frame->sentinel, e);
     }

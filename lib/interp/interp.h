@@ -30,6 +30,18 @@ int interp_thumbnail(const uint8_t *frame, size_t n, uint32_t W, uint32_t H, flo
 int interp_prefill(const float *uv, const float *value, size_t n, uint32_t W, uint32_t H, uint32_t Wp,
                    uint32_t Hp, float *out, struct err *e);
 
+/* What interp_linear and interp_prefill have to find out about where the samples lie, for frames sampled at the same
+ * coordinates: the triangulation and who is nearest. Nine tenths of the work; the results are the same bits. Never changes
+ * once made: any thread may use it. distances: for interp_plan_prefill too. */
+struct interp_plan;
+int interp_plan_make(struct interp_plan **p, const float *uv, size_t n, uint32_t W, uint32_t H, int distances,
+                     struct err *e);
+void interp_plan_free(struct interp_plan *p);
+size_t interp_plan_bytes(const struct interp_plan *p);
+void interp_plan_linear(const struct interp_plan *p, const float *value, float *out);
+int interp_plan_prefill(const struct interp_plan *p, const float *value, uint32_t Wp, uint32_t Hp, float *out,
+                        struct err *e);
+
 /* Area average of an 8-bit frame to w x h (w <= W, h <= H exact box weights; enlarging repeats nearest). */
 void interp_resize(const uint8_t *frame, uint32_t W, uint32_t H, uint8_t *out, uint32_t w, uint32_t h);
 /* A map (h,w) enlarged to W x H, bilinear between cell centres. */

@@ -54,8 +54,17 @@ static void fill_tile(const struct candidate *c, size_t n, uint32_t x0, uint32_t
     }
 }
 
-int points_nearest_map(const struct points *p, uint32_t W, uint32_t H, uint32_t *index, float *distance,
-                       struct err *e)
+static int all_done(const uint8_t *done, uint32_t x0, uint32_t y0, uint32_t x1, uint32_t y1, uint32_t W)
+{
+    for (uint32_t y = y0; y < y1; y++)
+        for (uint32_t x = x0; x < x1; x++)
+            if (!done[(size_t)y * W + x])
+                return 0;
+    return 1;
+}
+
+int points_nearest_map(const struct points *p, uint32_t W, uint32_t H, const uint8_t *done, uint32_t *index,
+                       float *distance, struct err *e)
 {
     struct candidate *c;
     int rc = mem_alloc(&c, p->n, sizeof *c, "nearest samples", e);
@@ -64,6 +73,8 @@ int points_nearest_map(const struct points *p, uint32_t W, uint32_t H, uint32_t 
     for (uint32_t y0 = 0; y0 < H; y0 += TILE) {
         for (uint32_t x0 = 0; x0 < W; x0 += TILE) {
             uint32_t x1 = x0 + TILE < W ? x0 + TILE : W, y1 = y0 + TILE < H ? y0 + TILE : H;
+            if (done && all_done(done, x0, y0, x1, y1, W))
+                continue;
             double cx = 0.5 * (x0 + x1), cy = 0.5 * (y0 + y1);
             double r = 0.5 * hypot(x1 - x0 - 1, y1 - y0 - 1);
             double reach = sqrt(points_nearest2(p, cx, cy)) + 2 * r + 1e-6;
@@ -87,7 +98,7 @@ int interp_nearest(const float *uv, const float *value, size_t n, uint32_t W, ui
         rc = mem_alloc(&own, (size_t)W * H, sizeof *own, "nearest samples", e);
     uint32_t *at = index ? index : own;
     if (!rc)
-        rc = points_nearest_map(&p, W, H, at, distance, e);
+        rc = points_nearest_map(&p, W, H, NULL, at, distance, e);
     for (size_t i = 0; !rc && i < (size_t)W * H; i++)
         out[i] = value[at[i]];
     free(own);

@@ -53,12 +53,9 @@ static inline double points_distance2(const struct points *p, uint32_t i, double
 /* Squared distance from (x,y) to the nearest point. */
 double points_nearest2(const struct points *p, double x, double y);
 
-/* Nearest sample of every pixel: index (H,W), distance (H,W) or NULL. The lowest index wins a draw. */
-int points_nearest_map(const struct points *p, uint32_t W, uint32_t H, uint32_t *index, float *distance,
-                       struct err *e);
-
-/* interp_linear where the points and the nearest map are there already. */
-int points_linear(const struct points *p, const float *value, const uint32_t *nearest, uint32_t W, uint32_t H,
-                  float *out, struct err *e);
+/* Nearest sample of every pixel: index (H,W), distance (H,W) or NULL. The lowest index wins a draw. done (H,W) or NULL: pixels
+ * where it is not 0 may be left out. */
+int points_nearest_map(const struct points *p, uint32_t W, uint32_t H, const uint8_t *done, uint32_t *index,
+                       float *distance, struct err *e);
 
 #endif

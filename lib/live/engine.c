@@ -62,14 +62,6 @@ static void line_leave(struct engine *g, struct engine_session *s)
 
 /* --- the inference thread --- */
 
-/* Waits until there is a frame; 0 when the engine ends. */
-static int wait_for_work(struct engine *g)
-{
-    while (!g->first && !g->closing)
-        pthread_cond_wait(&g->work, &g->lock);
-    return g->first && (!g->closing || g->drain);
-}
-
 /* Leaves others max_wait from the arrival of the first in the line to come along. */
 static void wait_for_company(struct engine *g)
 {
@@ -84,6 +76,19 @@ static void wait_for_company(struct engine *g)
         until.tv_nsec = (long)(1e9 * (at - floor(at)));
         pthread_cond_timedwait(&g->work, &g->lock, &until);
     }
+}
+
+/* Waits until there is a frame; 0 when the engine ends. */
+static int wait_for_work(struct engine *g)
+{
+    while (!g->closing) {
+        if (!g->first)
+            pthread_cond_wait(&g->work, &g->lock);
+        wait_for_company(g); /* meanwhile the first may leave */
+        if (g->first && !g->closing)
+            return 1;
+    }
+    return g->first && g->drain;
 }
 
 static size_t batch_limit(const struct engine *g, const struct recon *recon)
@@ -176,7 +181,6 @@ static void *infer_loop(void *user)
     omp_set_num_threads(g->threads); /* OpenMP's setting belongs to the thread that makes it */
     pthread_mutex_lock(&g->lock);
     while (wait_for_work(g)) {
-        wait_for_company(g);
         size_t n = take(g);
         pthread_mutex_unlock(&g->lock);
         run(g, n);

@@ -8,7 +8,6 @@
 #include "interp/interp.h"
 #include "live/engine_private.h"
 #include "metric/metric.h"
-#include "recon/residual.h"
 
 static const double PICTURE_S = 1; /* a residual map that only somebody watching wants */
 
@@ -36,6 +35,8 @@ static int grow(struct engine_batch *b, size_t B, size_t map, struct err *e)
         r = mem_grow(&b->rounded, &b->capacity[5], B * pixels, 1, "a batch", e);
     if (!r)
         r = mem_grow(&b->truth, &b->capacity[6], B * pixels, 1, "a batch", e);
+    if (!r)
+        r = mem_grow(&b->wanted, &b->capacity[7], B, 1, "a batch", e);
     return r;
 }
 
@@ -102,27 +103,15 @@ static void judge(const struct engine_batch *b, const struct engine_session *s, 
 }
 
 /* From the frame rebuilt to the next set. Sessions do not share anything here. */
-static int conclude(const struct engine_batch *b, struct engine_session *s, size_t at,
-                    enum recon_importance kind, struct err *e)
+static int conclude(const struct engine_batch *b, struct engine_session *s, size_t at, struct err *e)
 {
     struct engine_result *r = &b->results[at];
-    const struct recon_frame *f = &b->frames[at];
-    uint32_t w = r->map_w, h = r->map_h;
-    float *map = b->map + at * w * h;
-    int mapped = kind != RECON_IMPORTANCE_NONE, due, code = 0;
-    if (kind == RECON_IMPORTANCE_RESIDUAL && (mapped = residual_wanted(s, r->begun))) {
-        code = recon_residual(f->uv, f->value, f->n, b->W, b->H, map, e);
-        spt_scale_map(map, (size_t)w * h);
-    }
-    if (code)
-        return code;
-    if (mapped) {
+    int due;
+    if (r->map)
         s->mapped = r->begun;
-        r->map = map;
-    }
     judge(b, s, at, r);
-    code =
-        policy_frame(&s->policy, s->work->frame_id, r->quality, r->map, w, h, s->set_uv, &r->set_id, &due, e);
+    int code = policy_frame(&s->policy, s->work->frame_id, r->quality, r->map, r->map_w, r->map_h, s->set_uv,
+                            &r->set_id, &due, e);
     if (!code && due) {
         r->set_uv = s->set_uv;
         r->set_n = s->policy.request.n;
@@ -153,25 +142,42 @@ static void begin(const struct engine_batch *b, struct engine_session *s, size_t
     show(s, &b->frames[at], &b->errors[at]);
 }
 
+/* Frames from..to-1, all sound so far. */
+static int rebuild_some(struct engine_batch *b, struct engine_session **s, size_t from, size_t to,
+                        enum recon_importance kind, struct err *e)
+{
+    struct recon *recon = s[from]->model->recon;
+    const struct engine_result *r = &b->results[from];
+    size_t n = to - from, map = (size_t)r->map_w * r->map_h;
+    float *out = b->out + from * b->W * b->H, *maps = b->map + from * map;
+    if (kind == RECON_IMPORTANCE_NONE)
+        return recon_run(recon, b->frames + from, n, b->W, b->H, out, kind, NULL, e);
+    int residual = kind == RECON_IMPORTANCE_RESIDUAL, wanted = 0;
+    for (size_t i = from; i < to; i++) {
+        b->wanted[i] = !residual || residual_wanted(s[i], r->begun);
+        wanted |= b->wanted[i];
+    }
+    int code = recon_run(recon, b->frames + from, n, b->W, b->H, out, residual ? RECON_IMPORTANCE_NONE : kind,
+                         residual ? NULL : maps, e);
+    if (!code && residual && wanted)
+        code = recon_residual_maps(recon, b->frames + from, n, b->wanted + from, b->W, b->H, maps, e);
+    for (size_t i = from; i < to && !code; i++)
+        b->results[i].map = b->wanted[i] ? b->map + i * map : NULL;
+    return code;
+}
+
 /* All at once; where the model refuses one, each on its own, so that only that one fails. */
 static void rebuild(struct engine_batch *b, struct engine_session **s, size_t B, enum recon_importance kind)
 {
-    struct recon *recon = s[0]->model->recon;
-    size_t pixels = (size_t)b->W * b->H, map = 0;
-    int attention = kind == RECON_IMPORTANCE_ENTROPY || kind == RECON_IMPORTANCE_VARIANCE, whole = 1;
+    int whole = 1;
     struct err e;
-    if (attention)
-        map = (size_t)b->results[0].map_w * b->results[0].map_h;
-    else
-        kind = RECON_IMPORTANCE_NONE;
     for (size_t i = 0; i < B; i++)
         whole = whole && !b->errors[i].code;
-    if (whole && !recon_run(recon, b->frames, B, b->W, b->H, b->out, kind, attention ? b->map : NULL, &e))
+    if (whole && !rebuild_some(b, s, 0, B, kind, &e))
         return;
     for (size_t i = 0; i < B; i++)
         if (!b->errors[i].code)
-            recon_run(recon, &b->frames[i], 1, b->W, b->H, b->out + i * pixels, kind,
-                      attention ? b->map + i * map : NULL, &b->errors[i]);
+            rebuild_some(b, s, i, i + 1, kind, &b->errors[i]);
 }
 
 static void tell(struct engine_batch *b, struct engine_session *s, size_t at)
@@ -208,7 +214,7 @@ void engine_batch_run(struct engine_batch *b, struct engine_session **s, size_t 
         if (b->errors[i].code) /* received and not rebuilt */
             policy_skipped(&s[i]->policy);
         else
-            conclude(b, s[i], i, kind, &b->errors[i]);
+            conclude(b, s[i], i, &b->errors[i]);
     }
     models_measure(s[0]->model);
     b->failed = 0;
@@ -224,7 +230,7 @@ void engine_batch_tell(struct engine_batch *b, struct engine_session **s, size_t
 
 void engine_batch_release(struct engine_batch *b)
 {
-    void *all[] = {b->frames, b->results, b->errors, b->out, b->map, b->rounded, b->truth};
+    void *all[] = {b->frames, b->results, b->errors, b->out, b->map, b->rounded, b->truth, b->wanted};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }

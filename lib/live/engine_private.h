@@ -49,10 +49,10 @@ struct engine_batch {
     enum recon_importance importance;
     struct recon_frame *frames; /* (B) */
     struct engine_result *results;
-    struct err *errors, whole; /* (B), of all; code 0: none */
-    float *out, *map;          /* (B,H,W), (B,h,w) */
-    uint8_t *rounded, *truth;
-    size_t capacity[7];
+    struct err *errors, whole;         /* (B), of all; code 0: none */
+    float *out, *map;                  /* (B,H,W), (B,h,w) */
+    uint8_t *rounded, *truth, *wanted; /* (B,H,W) twice, (B): whose map is made */
+    size_t capacity[8];
     uint64_t failed; /* of the last run */
 };
 

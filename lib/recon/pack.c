@@ -31,8 +31,8 @@ int recon_arrays_size(struct recon_arrays *a, const struct recon_batch_sizes *s,
         r = grow(&a->mask, &a->capacity[3], s->B * s->S, sizeof(float), e);
     if (!r && s->prefill)
         r = grow(&a->prefill, &a->capacity[4], planes, sizeof(float), e);
-    if (!r)
-        r = grow(&a->scratch, &a->capacity[5], s->N, sizeof(float), e);
+    if (!r && s->prefill)
+        r = grow(&a->scratch, &a->capacity[5], s->B * s->N, sizeof(float), e);
     if (!r)
         a->sizes = *s;
     return r;
@@ -51,28 +51,33 @@ void recon_arrays_release(struct recon_arrays *a)
 
 size_t recon_arrays_bytes(const struct recon_batch_sizes *s)
 {
-    size_t planes = s->prefill ? 2 * (size_t)s->Hp * s->Wp : 0;
+    size_t planes = s->prefill ? 2 * (size_t)s->Hp * s->Wp + s->N : 0;
     return sizeof(float) * s->B * (1 + 3 * s->N + 2 * s->S + planes);
 }
 
 int recon_arrays_samples(struct recon_arrays *a, size_t b, const float *uv, const uint8_t *value, size_t n,
-                         struct err *e)
+                         const struct interp_plan *plan, struct err *e)
 {
     const struct recon_batch_sizes *s = &a->sizes;
     if (!n || n > s->N)
         return err_set(e, ERR_DATA, n ? "%zu samples where at most %zu fit" : "a frame without samples", n,
                        s->N);
-    float *row = a->pixels + b * s->N * 3;
+    float *row = a->pixels + b * s->N * 3, *scratch = s->prefill ? a->scratch + b * s->N : NULL;
     for (size_t i = 0; i < n; i++) {
         row[3 * i] = uv[2 * i];
         row[3 * i + 1] = uv[2 * i + 1];
-        row[3 * i + 2] = a->scratch[i] = (float)value[i] / 255.0f;
+        row[3 * i + 2] = (float)value[i] / 255.0f;
+        if (scratch)
+            scratch[i] = row[3 * i + 2];
     }
     memset(row + 3 * n, 0, (s->N - n) * 3 * sizeof *row);
     a->counts[b] = (int32_t)n;
     if (!s->prefill)
         return 0;
-    return interp_prefill(uv, a->scratch, n, s->W, s->H, s->Wp, s->Hp, a->prefill + b * 2 * s->Hp * s->Wp, e);
+    float *planes = a->prefill + b * 2 * s->Hp * s->Wp;
+    if (plan)
+        return interp_plan_prefill(plan, scratch, s->Wp, s->Hp, planes, e);
+    return interp_prefill(uv, scratch, n, s->W, s->H, s->Wp, s->Hp, planes, e);
 }
 
 static int missing(float x, float sentinel)

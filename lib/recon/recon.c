@@ -7,6 +7,7 @@
 #include "interp/interp.h"
 #include "io/checkpoint.h"
 #include "recon/pack.h"
+#include "recon/recon_plans.h"
 #include "recon/residual.h"
 
 struct recon {
@@ -16,6 +17,7 @@ struct recon {
     struct op_ctx ctx;
     char *name;
     struct recon_arrays arrays;
+    struct recon_plans plans;
 };
 
 static const char *const method_names[] = {"model", "nearest", "linear", "natural", "thumbnail"};
@@ -108,6 +110,7 @@ void recon_close(struct recon *r)
         op_close(&r->ctx);
     }
     recon_arrays_release(&r->arrays);
+    recon_plans_release(&r->plans);
     free(r->name);
     free(r);
 }
@@ -151,8 +154,38 @@ static int check_frame(const struct recon_frame *f, size_t b, struct err *e)
     return 0;
 }
 
-static int run_classical(enum recon_method method, const struct recon_frame *f, uint32_t W, uint32_t H,
-                         float *out, struct err *e)
+/* The first error of frames that threads work on. */
+static void keep_first(struct err *first, const struct err *mine)
+{
+#pragma omp critical(recon_error)
+    if (!first->code)
+        *first = *mine;
+}
+
+/* Plans of B frames' coordinates; free() *plans. */
+static int plan_frames(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H,
+                       int distances, const struct interp_plan ***plans, struct err *e)
+{
+    const float **uv = NULL;
+    size_t *counts = NULL;
+    int code = mem_alloc(plans, B, sizeof **plans, "triangulations", e);
+    if (!code)
+        code = mem_alloc(&uv, B, sizeof *uv, "triangulations", e);
+    if (!code)
+        code = mem_alloc(&counts, B, sizeof *counts, "triangulations", e);
+    for (size_t b = 0; b < B && !code; b++) {
+        uv[b] = frames[b].uv;
+        counts[b] = frames[b].n;
+    }
+    if (!code)
+        code = recon_plans_get(&r->plans, uv, counts, B, W, H, distances, *plans, e);
+    free(uv);
+    free(counts);
+    return code;
+}
+
+static int run_classical(enum recon_method method, const struct recon_frame *f,
+                         const struct interp_plan *plan, uint32_t W, uint32_t H, float *out, struct err *e)
 {
     if (method == RECON_THUMBNAIL) {
         if (!f->truth)
@@ -168,11 +201,31 @@ static int run_classical(enum recon_method method, const struct recon_frame *f, 
     if (method == RECON_NEAREST)
         r = interp_nearest(f->uv, value, f->n, W, H, out, NULL, NULL, e);
     else if (method == RECON_LINEAR)
-        r = interp_linear(f->uv, value, f->n, W, H, out, e);
+        interp_plan_linear(plan, value, out);
     else
         r = interp_natural(f->uv, value, f->n, W, H, out, e);
     free(value);
     return r;
+}
+
+static int run_classical_all(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W,
+                             uint32_t H, float *out, struct err *e)
+{
+    const struct interp_plan **plans = NULL;
+    struct err first = {0};
+    int code = r->method == RECON_LINEAR ? plan_frames(r, frames, B, W, H, 0, &plans, e) : 0;
+    if (!code) {
+#pragma omp parallel for schedule(dynamic) if (B > 1)
+        for (size_t b = 0; b < B; b++) {
+            struct err mine;
+            if (run_classical(r->method, &frames[b], plans ? plans[b] : NULL, W, H, out + b * W * H, &mine))
+                keep_first(&first, &mine);
+        }
+    }
+    free(plans);
+    if (first.code)
+        *e = first;
+    return code ? code : first.code;
 }
 
 static int pack(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H,
@@ -181,17 +234,29 @@ static int pack(struct recon *r, const struct recon_frame *frames, size_t B, uin
     const struct model_config *config = spt_config(r->model);
     struct recon_batch_sizes s = {
         .B = B, .S = config->max_state_dim, .H = H, .W = W, .prefill = config->prefill != PREFILL_NONE};
+    const struct interp_plan **plans = NULL;
+    struct err first = {0};
     spt_padded(r->model, H, W, &s.Hp, &s.Wp);
     for (size_t b = 0; b < B; b++)
         s.N = frames[b].n > s.N ? frames[b].n : s.N;
     int code = recon_arrays_size(&r->arrays, &s, e);
-    for (size_t b = 0; b < B && !code; b++) {
-        const struct recon_frame *f = &frames[b];
-        code = recon_arrays_samples(&r->arrays, b, f->uv, f->value, f->n, e);
-        if (!code)
-            code = recon_arrays_state(&r->arrays, b, f->state, f->state_n, f->sentinel, e);
+    for (size_t b = 0; b < B && !code; b++)
+        code = recon_arrays_state(&r->arrays, b, frames[b].state, frames[b].state_n, frames[b].sentinel, e);
+    if (!code && s.prefill)
+        code = plan_frames(r, frames, B, W, H, 1, &plans, e);
+    if (!code) {
+#pragma omp parallel for schedule(dynamic) if (B > 1 && s.prefill)
+        for (size_t b = 0; b < B; b++) {
+            const struct recon_frame *f = &frames[b];
+            struct err mine;
+            if (recon_arrays_samples(&r->arrays, b, f->uv, f->value, f->n, plans ? plans[b] : NULL, &mine))
+                keep_first(&first, &mine);
+        }
     }
-    return code;
+    free(plans);
+    if (first.code)
+        *e = first;
+    return code ? code : first.code;
 }
 
 static int run_model(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H,
@@ -215,22 +280,29 @@ static int run_model(struct recon *r, const struct recon_frame *frames, size_t B
     return 0;
 }
 
-static int make_maps(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H,
-                     enum recon_importance kind, float *map, struct err *e)
+int recon_residual_maps(struct recon *r, const struct recon_frame *frames, size_t B, const uint8_t *wanted,
+                        uint32_t W, uint32_t H, float *map, struct err *e)
 {
-    uint32_t w, h;
-    recon_map_size(r, kind, W, H, &w, &h);
-    size_t count = (size_t)w * h;
-    for (size_t b = 0; b < B; b++) {
-        const struct recon_frame *f = &frames[b];
-        int code = 0;
-        if (kind == RECON_IMPORTANCE_RESIDUAL)
-            code = recon_residual(f->uv, f->value, f->n, W, H, map + b * count, e);
-        if (code)
-            return code;
-        spt_scale_map(map + b * count, count);
+    const struct interp_plan **plans = NULL;
+    size_t count = (size_t)W * H;
+    struct err first = {0};
+    int code = plan_frames(r, frames, B, W, H, 0, &plans, e);
+    if (!code) {
+#pragma omp parallel for schedule(dynamic) if (B > 1)
+        for (size_t b = 0; b < B; b++) {
+            const struct recon_frame *f = &frames[b];
+            struct err mine;
+            if (wanted && !wanted[b])
+                continue;
+            if (recon_residual(plans[b], f->uv, f->value, f->n, W, H, map + b * count, &mine))
+                keep_first(&first, &mine);
+            spt_scale_map(map + b * count, count);
+        }
     }
-    return 0;
+    free(plans);
+    if (first.code)
+        *e = first;
+    return code ? code : first.code;
 }
 
 int recon_run(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H, float *out,
@@ -243,9 +315,15 @@ int recon_run(struct recon *r, const struct recon_frame *frames, size_t B, uint3
         return code;
     if (r->model)
         code = run_model(r, frames, B, W, H, out, importance, map, e);
-    for (size_t b = 0; b < B && !code && !r->model; b++)
-        code = run_classical(r->method, &frames[b], W, H, out + b * W * H, e);
-    if (!code && map && importance != RECON_IMPORTANCE_NONE)
-        code = make_maps(r, frames, B, W, H, importance, map, e);
-    return code;
+    else
+        code = run_classical_all(r, frames, B, W, H, out, e);
+    if (code || !map || importance == RECON_IMPORTANCE_NONE)
+        return code;
+    if (importance == RECON_IMPORTANCE_RESIDUAL)
+        return recon_residual_maps(r, frames, B, NULL, W, H, map, e);
+    uint32_t w, h;
+    recon_map_size(r, importance, W, H, &w, &h);
+    for (size_t b = 0; b < B; b++)
+        spt_scale_map(map + b * w * h, (size_t)w * h);
+    return 0;
 }

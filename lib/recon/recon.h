@@ -47,9 +47,14 @@ struct recon_frame {
     float sentinel;
     const uint8_t *truth; /* (H,W), for thumbnail only */
 };
-/* B frames of W x H into out (B,H,W) float, white = 1, not clipped, and when wanted importance (B,h,w) scaled to [0,1]. */
+/* B frames of W x H into out (B,H,W) float, white = 1, not clipped, and when wanted importance (B,h,w) scaled to [0,1]. What
+ * surrounds the network runs a frame a thread; coordinates that come again cost less (recon_plans.h). */
 int recon_run(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H, float *out,
               enum recon_importance importance, float *map, struct err *e);
+/* The residual of those frames whose wanted[b] is not 0 (NULL: all), scaled to [0,1], into map (B,H,W): for who runs without a
+ * map and wants one of some frames only. */
+int recon_residual_maps(struct recon *r, const struct recon_frame *frames, size_t B, const uint8_t *wanted,
+                        uint32_t W, uint32_t H, float *map, struct err *e);
 /* The map's size for a kind at W x H. */
 void recon_map_size(const struct recon *r, enum recon_importance kind, uint32_t W, uint32_t H, uint32_t *w,
                     uint32_t *h);

@@ -38,8 +38,8 @@ static float foretell(const float *uv, const uint8_t *value, size_t n, size_t i,
     return k ? (float)(sum / weight) : value[i];
 }
 
-int recon_residual(const float *uv, const uint8_t *value, size_t n, uint32_t W, uint32_t H, float *map,
-                   struct err *e)
+int recon_residual(const struct interp_plan *plan, const float *uv, const uint8_t *value, size_t n,
+                   uint32_t W, uint32_t H, float *map, struct err *e)
 {
     float *error;
     int r = mem_alloc(&error, n, sizeof *error, "leave-one-out errors", e);
@@ -47,7 +47,7 @@ int recon_residual(const float *uv, const uint8_t *value, size_t n, uint32_t W, 
         return r;
     for (size_t i = 0; i < n; i++)
         error[i] = fabsf((float)value[i] - foretell(uv, value, n, i, (float)W, (float)H)) / 255.0f;
-    r = interp_linear(uv, error, n, W, H, map, e);
+    interp_plan_linear(plan, error, map);
     free(error);
-    return r;
+    return 0;
 }

@@ -219,7 +219,7 @@ static int put_seen_samples(struct example_maker *m, struct example_batch *b, si
         m->seen_uv[2 * seen + 1] = m->uv[2 * i + 1];
         m->seen_value[seen++] = m->value[i];
     }
-    return recon_arrays_samples(&b->arrays, at, m->seen_uv, m->seen_value, seen, e);
+    return recon_arrays_samples(&b->arrays, at, m->seen_uv, m->seen_value, seen, NULL, e);
 }
 
 /* The frame's samples into m->uv and m->value. */

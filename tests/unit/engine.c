@@ -478,6 +478,19 @@ static void closes(void)
     client_send(&c[0], &b, 0);
     bench_close(&b, 0);
     ok(seen.n == 0, "without draining what waits is dropped: %zu", seen.n);
+    bench_open(&b, NULL, "any",
+               (const char *const[]){"server.max_batch=2", "server.max_wait_ms=60000", NULL});
+    for (int i = 0; i < 3; i++)
+        client_open(&c[i], &b, "x");
+    client_send(&c[0], &b, 0);
+    usleep(20000); /* the engine waits for a second frame */
+    engine_session_close(b.engine, c[0].session);
+    usleep(20000);
+    client_send(&c[1], &b, 1);
+    client_send(&c[2], &b, 2);
+    wait_told(2);
+    ok(seen.n == 2 && seen.at[0].batch == 2, "who leaves while the engine waits for company stops nobody");
+    bench_close(&b, 1);
 }
 
 static size_t resident(void)
