@@ -31,7 +31,7 @@ int interp_prefill(const float *uv, const float *value, size_t n, uint32_t W, ui
                    uint32_t Hp, float *out, struct err *e);
 
 /* What interp_linear and interp_prefill have to find out about where the samples lie, for frames sampled at the same
- * coordinates: the triangulation and who is nearest. Nine tenths of the work; the results are the same bits. Never changes
+ * coordinates: the triangulation and who is nearest, most of the work. The results are the same bits. Never changes
  * once made: any thread may use it. distances: for interp_plan_prefill too. */
 struct interp_plan;
 int interp_plan_make(struct interp_plan **p, const float *uv, size_t n, uint32_t W, uint32_t H, int distances,

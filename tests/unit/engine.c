@@ -252,8 +252,10 @@ struct flood {
 static void *flood_run(void *user)
 {
     struct flood *f = user;
-    while (!atomic_load(&f->over))
+    while (!atomic_load(&f->over)) {
         client_send(f->client, f->bench, atomic_fetch_add(&f->sent, 1));
+        usleep(50);
+    }
     return NULL;
 }
 
