@@ -66,8 +66,9 @@ void print_checkpoint(const struct content *content)
     uint32_t W, H;
     size_t n;
     double flops = checkpoint_flops(c, &W, &H, &n);
-    printf("%s: checkpoint, %zu parameters in %zu tensors, %s\n", content->name, checkpoint_parameters(c),
-           c->tensor_count, size_text((double)content->bytes, size));
+    print_plain(content->name, strlen(content->name));
+    printf(": checkpoint, %zu parameters in %zu tensors, %s\n", checkpoint_parameters(c), c->tensor_count,
+           size_text((double)content->bytes, size));
     print_line("created", c->created_at);
     print_line("creator", c->creator);
     print_line("key", c->checkpoint_key);

@@ -170,7 +170,7 @@ static void json_clean(struct json *j, struct recording *r)
 static void json_overview(struct json *j, const struct overview *o, uint64_t file)
 {
     json_key_integer(j, "full_frames", (int64_t)o->full);
-    json_key_number(j, "duration", o->seconds);
+    json_key_number(j, "duration", o->seconds > 0 ? o->seconds : NAN);
     json_key_integer(j, "samples", (int64_t)o->samples);
     json_key_number(j, "samples_per_frame",
                     o->sampled_rows ? (double)o->samples / (double)o->sampled_rows : NAN);

@@ -224,6 +224,10 @@ static void print_time(const struct recording *r, const struct overview *o)
     char all[24], gaps[24], longest[24], rate[48] = "";
     if (agree(r, FPS) && s->fps > 0)
         snprintf(rate, sizeof rate, " at %g frames a second", s->fps);
+    if (!(o->seconds > 0)) {
+        print_line("time", "not recorded");
+        return;
+    }
     time_text(o->seconds, all);
     if (o->gaps)
         print_formatted("time", "%s%s; %zu gap%s of %s together, the longest %s after row %zu of %s", all,
@@ -332,13 +336,17 @@ static void print_headline(const struct content *c, const struct overview *o)
     const struct recording *r = c->recording;
     size_t n = recording_sessions(r);
     char size[24], time[24];
+    print_plain(c->name, strlen(c->name));
     if (!n) {
-        printf("%s: selection of sgaps-clean, to be named beside its source\n", c->name);
+        puts(": selection of sgaps-clean, to be named beside its source");
         return;
     }
-    printf("%s: %s, %zu session%s, %zu frames, %s, %s\n", c->name,
+    printf(": %s, %zu session%s, %zu frame%s, ",
            recording_session(r, 0)->older ? "older per-frame recording" : "recording", n, n == 1 ? "" : "s",
-           o->frames, time_text(o->seconds, time), size_text((double)c->bytes, size));
+           o->frames, o->frames == 1 ? "" : "s");
+    if (o->seconds > 0)
+        printf("%s, ", time_text(o->seconds, time));
+    puts(size_text((double)c->bytes, size));
 }
 
 int print_recording(const struct content *c, int all, struct err *e)

@@ -130,7 +130,9 @@ int recording_survey(struct recording *r, size_t session, struct session_survey 
     for (int i = 0; i < COLUMNS && !bad && !open->older; i++)
         if (open->column[i].id > 0)
             s->bytes[part_of[i]] += H5Dget_storage_size(open->column[i].id);
-    bad = bad ? bad : survey_times(r, session, s, e);
+    /* Without timestamps and a rate nobody knows. */
+    if (!bad && (open->older || open->column[TIMESTAMP].id > 0 || open->info.fps > 0))
+        bad = survey_times(r, session, s, e);
     bad = bad ? bad : survey_samples(r, session, s, e);
     return bad ? bad : survey_state(r, session, s, e);
 }

@@ -118,10 +118,12 @@ static void converse(int tty, int cell, struct answers *a)
 
 static void question(int fd, int cell, struct answers *a)
 {
-    int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
     char name[64];
-    if (tty < 0 && !ttyname_r(fd, name, sizeof name))
+    int tty = -1;
+    if (!ttyname_r(fd, name, sizeof name))
         tty = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (tty < 0) /* a container may not see its name */
+        tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (tty < 0)
         return;
     struct termios quiet;

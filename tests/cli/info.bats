@@ -51,6 +51,14 @@ setup() {
     sgaps-info --json some.h5 | jq -e '.sessions[0] | .frames == 6 and .full_frames == 2'
     sgaps-info --json film.h5 | jq -e '.sessions[0] | .frames == 6 and .full_frames == 6 and .state_columns == 0 and
         (.has_samples | not)'
+    /usr/bin/python3 -c 'import h5py
+with h5py.File("film.h5", "r+") as f:
+    for s in f["sessions"].values():
+        s.pop("timestamp", None)
+        s.attrs.pop("target_fps", None)'
+    sgaps-info --json film.h5 | jq -e '.duration == null and .sessions[0].duration == null'
+    run -0 sgaps-info film.h5
+    [[ $output == *"time         not recorded"* ]]
     sgaps-info --json empty-session.h5 | jq -e '.sessions[0] | .frames == 0'
 }
 
