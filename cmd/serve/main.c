@@ -113,6 +113,7 @@ static int run(const struct server_options *o, struct err *e)
     take_signals();
     serve_announce(o, server_port(server));
     r = server_run(server, e);
+    signal(SIGHUP, SIG_IGN);
     log_note("all sessions are closed");
     server_close(server);
     return r;

@@ -259,6 +259,12 @@ void dispatch_waiting(struct server *v, struct connection *c)
 
 void dispatch_closed(struct server *v, struct connection *c, int code)
 {
+    if (code == NET_TOO_LARGE && !c->closing) {
+        char why[96];
+        snprintf(why, sizeof why, "more than %lld bytes (server.max_message_bytes)",
+                 (long long)v->c->server.max_message_bytes);
+        dispatch_error(v, c, "MESSAGE_TOO_LARGE", why, NULL);
+    }
     c->gone = 1;
     c->close_code = code;
     if (!c->held)

@@ -87,8 +87,8 @@ int conn_receive(struct conn *c, struct lws *wsi, const void *chunk, size_t n)
     NET_COUNT(c->net, bytes_in, n);
     int begun = c->in.begun;
     int code = net_inbox_take(&c->in, wsi, chunk, n, &c->net->limits, c->heard, &whole, &size, &reason);
-    if (code) {
-        conn_close(c, code, reason, 1);
+    if (code) { /* who sent too much may be told so first, by what `closed` queues */
+        conn_close(c, code, reason, code != NET_TOO_LARGE);
         return 0;
     }
     if (whole) {

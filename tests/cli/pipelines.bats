@@ -57,6 +57,17 @@ setup() {
     [ "$(awk -F'\t' '{print NF}' table.tsv | sort -u | wc -l)" -eq 1 ]
 }
 
+@test "eight sessions against a server, recorded" {
+    sgaps-serve -p 0 --set 'server.resolution=[64,64]' --set sampling.default_sample_count=80 --checkpoints runs --record taken \
+        2>said 3>&- & server=$!
+    until url=$(grep -o 'ws:[^, ;]*' said); do sleep 0.05; done
+    sgaps-replay test.h5 "$url" --sessions 8 --json >figures.json
+    kill "$server" && wait "$server"
+    jq -e '.sessions == 8 and .sessions_failed == 0 and .frames_sent > 0' figures.json
+    [ "$(find taken -name '*.h5' | wc -l)" -eq 8 ]
+    sgaps-info --check taken
+}
+
 @test "messages as they arrive become frames" {
     (cat session.ndjson; sleep 0.2) | sgaps-reconstruct -m runs/demo/best.h5 - -f y4m >live.y4m
     n=$(ffprobe -v error -count_frames -show_entries stream=nb_read_frames -of csv=p=0 live.y4m)

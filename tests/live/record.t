@@ -146,7 +146,19 @@ async def drain(server, data):
     tap.same(whole, 4, "with everything that was received, bit for bit")
 
 
+async def no_room(server):
+    async with Client(server.url) as c:
+        await c.say("session_start", checkpoint_key="default", resolution=[64, 64])
+        code = await c.wait("closed")
+        e = c.all("error")
+        tap.same((len(e) and e[0]["code"], code), ("SERVER_OVERLOAD", 1013),
+                 "with less free than the floor a new session is refused: " + str(e and e[0]["message"]))
+
+
 home = folder()
+server = Server("--record", home + "/data", "--set", "server.record_floor_mb=1000000000")
+asyncio.run(no_room(server))
+server.stop()
 server = Server("--record", home + "/data")
 asyncio.run(faithful(server, home + "/data"))
 server.stop()

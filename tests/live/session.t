@@ -7,9 +7,11 @@ import shutil
 import signal
 import sys
 import time
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.environ.get("SGAPS_ROOT", "."), "tests/support"))
-from live import Client, Server, Tap, checkpoint, eventually, folder
+from live import PATIENCE, Client, Server, Tap, checkpoint, eventually, folder
 
 tap = Tap()
 ACK = {"checkpoint_key", "checkpoint_loaded", "model_version", "sample_count", "max_state_dim", "target_fps",
@@ -154,6 +156,25 @@ async def fast(server):
         tap.same(await c.wait("closed"), 1013, "which closes")
 
 
+async def operator(server):
+    async with Client(server.url) as a, Client(server.url) as b:
+        one, two = (await a.start())["session_id"], (await b.start())["session_id"]
+        url = "http://127.0.0.1:%d/api/sessions/%s" % (server.port, one)
+
+        def end():
+            try:
+                with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=PATIENCE) as answer:
+                    return answer.status
+            except urllib.error.HTTPError as e:
+                return e.code
+        loop = asyncio.get_running_loop()
+        tap.same((await loop.run_in_executor(None, end), await a.wait("closed")), (200, 1000),
+                 "DELETE /api/sessions/{id} ends that session")
+        text = server.get("/api/sessions")
+        tap.ok(one not in text and two in text, "and no other", text)
+        tap.same(await loop.run_in_executor(None, end), 404, "once")
+
+
 async def variants(server):
     async with Client(server.url) as a, Client(server.url) as b, Client(server.url) as c:
         acks = [await x.start("ab") for x in (a, b, c)]
@@ -206,6 +227,7 @@ asyncio.run(fast(server))
 server.stop()
 
 server = Server("--checkpoints", models, "--set", "server.variants={ab: [alpha, beta]}")
+asyncio.run(operator(server))
 asyncio.run(variants(server))
 
 
