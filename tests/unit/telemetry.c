@@ -1,6 +1,7 @@
 /* lib/live/telemetry: what is counted is what is told, in JSON, in Prometheus' text, in pictures and in the log; what clients
  * call themselves cannot break any of them. The other parts are stood in for by figures of our own. */
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -262,6 +263,83 @@ static void test_pictures(struct telemetry *t)
        "a session without a map has no picture of it");
 }
 
+/* --- threads (for SAN=thread; without it, that nothing falls over) --- */
+
+enum { ROUNDS = 300 };
+
+static void *rebuild(void *user)
+{
+    struct telemetry *t = user;
+    for (int i = 0; i < ROUNDS; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "many-%d", i % 7);
+        give(t, id, i, 20, 1, i % 3 == 0);
+        telemetry_stage(t, STAGE_PARSE, 1e-5);
+    }
+    return NULL;
+}
+
+static void *come_and_go(void *user)
+{
+    struct telemetry *t = user;
+    for (int i = 0; i < ROUNDS; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "many-%d", i % 7);
+        telemetry_session(t, id, "k", "v", "c", "a");
+        if (i % 2)
+            telemetry_session_closed(t, id);
+    }
+    return NULL;
+}
+
+static void *watch(void *user)
+{
+    static const char *const paths[] = {"/metrics",
+                                        "/api/status",
+                                        "/api/sessions",
+                                        "/api/sessions/many-1",
+                                        "/api/sessions/many-2/frames/latest.png",
+                                        "/api/sessions/many-3/frames/importance.png"};
+    struct telemetry *t = user;
+    for (int i = 0; i < ROUNDS; i++)
+        status_of(t, "GET", paths[i % 6], 1);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    char log[] = "/tmp/sgaps-telemetry-XXXXXX", folder[64];
+    close(mkstemp(log));
+    struct err e;
+    struct telemetry *t;
+    struct telemetry_options o = {.log = log};
+    if (telemetry_open(&t, &o, &e)) {
+        ok(0, "%s", e.text);
+        return;
+    }
+    pthread_t thread[4];
+    void *(*const work[4])(void *) = {rebuild, rebuild, come_and_go, watch};
+    for (int i = 0; i < 4; i++)
+        pthread_create(&thread[i], NULL, work[i], t);
+    for (int i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    struct net_response a = ask(t, "GET", "/metrics", "", 1);
+    char want[64];
+    snprintf(want, sizeof want, "sgaps_frames_rebuilt_total %d\n", 2 * ROUNDS);
+    ok(a.body.at && strstr(a.body.at, want), "four threads at once lose no count");
+    text_release(&a.body);
+    telemetry_close(t);
+    FILE *f = fopen(log, "r");
+    int lines = 0;
+    for (int c; f && (c = getc(f)) != EOF;)
+        lines += c == '\n';
+    if (f)
+        fclose(f);
+    ok(lines == 2 * ROUNDS, "nor a line of the log");
+    snprintf(folder, sizeof folder, "rm -rf %s %s.pictures", log, log);
+    ok(!system(folder), "and leave nothing");
+}
+
 int main(void)
 {
     struct err e;
@@ -293,5 +371,6 @@ int main(void)
     ok(status_of(t, "GET", "/api/sessions/bbbb", 1) == 404,
        "a result that comes too late brings nothing back");
     telemetry_close(t);
+    test_threads();
     return tap_done();
 }
