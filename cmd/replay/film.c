@@ -76,7 +76,7 @@ static int track_take(struct track *t, const struct session_info *s, size_t rows
     return bad;
 }
 
-/* What a row costs in memory; samples are taken to be 1 in 20 pixels at most where they are not counted yet. */
+/* What a row costs in memory, by the mean of the session's samples. */
 static size_t row_bytes(const struct session_info *s)
 {
     size_t samples = s->T ? s->M / s->T + 1 : 0;

@@ -99,6 +99,7 @@ static int run(const struct parsed *p, const struct film *film, const char *toke
                                    .latency = (size_t)options.latency,
                                    .binary = options.binary,
                                    .debug = options.debug,
+                                   .quiet = p->common.quiet,
                                    .client_name = "sgaps-replay " SGAPS_VERSION,
                                    .keys = options.keys.items,
                                    .key_count = options.keys.n};

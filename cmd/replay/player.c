@@ -410,6 +410,7 @@ static double on_timer(void *user)
             check_patience(p, now);
         }
     }
+    progress_update(&play->progress, (double)play->figures.frames, NULL);
     if (play->connected < play->o->sessions && next > now + CONNECT_S)
         next = now + CONNECT_S;
     now = clock_seconds();
@@ -438,11 +439,24 @@ int play_open(struct play *p, const struct play_options *o, const struct film *f
     return net_client_open(&p->client, net, &handlers, e);
 }
 
+static double frames_of(const struct player *p)
+{
+    const struct play_options *o = p->play->o;
+    double by_time = o->duration > 0 ? o->duration * frame_rate(p) : INFINITY;
+    double by_count = o->count ? (double)o->count : o->duration > 0 ? INFINITY : (double)p->track->T;
+    return fmin(by_time, by_count);
+}
+
 int play_run(struct play *p, struct err *e)
 {
+    double total = 0;
+    for (size_t i = 0; i < p->o->sessions; i++)
+        total += frames_of(&p->players[i]);
+    progress_begin(&p->progress, "replay", "frames", total, p->o->quiet);
     p->figures.begun = clock_seconds();
     int bad = net_client_run(p->client, e);
     p->figures.ended = clock_seconds();
+    progress_end(&p->progress);
     return bad;
 }
 

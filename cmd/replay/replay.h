@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "cli/progress.h"
 #include "io/message.h"
 #include "io/message_answer.h"
 #include "io/recording.h"
@@ -86,7 +87,7 @@ struct play_options {
     size_t count;    /* frames a session; 0: no limit; neither: the recording once */
     size_t lockstep; /* every how many frames the server answers; 0: open loop */
     size_t latency;  /* lockstep: a set serves from this many frames after the one it was computed from */
-    int binary, debug;
+    int binary, debug, quiet;
     const char *client_name;
     const char *const *keys;
     size_t key_count; /* 0: the recording's */
@@ -97,6 +98,7 @@ struct play {
     const struct film *film;
     struct net_client *client;
     struct figures figures;
+    struct progress progress;
     struct player *players;
     size_t connected, over; /* players begun, and done with */
     struct text text;       /* the message being written */

@@ -51,8 +51,9 @@ static int same_but_places(const struct message *a, const struct message *b)
     return a->type == b->type && a->frame_id == b->frame_id && a->timestamp == b->timestamp &&
            a->width == b->width && a->height == b->height && a->n == b->n &&
            !memcmp(a->value, b->value, a->n) && a->state_n == b->state_n &&
-           !memcmp(a->state, b->state, a->state_n * sizeof *a->state) && a->image_w == b->image_w &&
-           a->image_h == b->image_h && (!a->image || !memcmp(a->image, b->image, (size_t)W * H));
+           (!a->state_n || !memcmp(a->state, b->state, a->state_n * sizeof *a->state)) &&
+           a->image_w == b->image_w && a->image_h == b->image_h &&
+           (!a->image || !memcmp(a->image, b->image, (size_t)W * H));
 }
 
 static int same(const struct message *a, const struct message *b)
