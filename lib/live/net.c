@@ -133,7 +133,7 @@ static void take_in(struct net *n, int fd, const struct sockaddr_storage *from)
     char address[64];
     int on = 1;
     name_address(from, &ip, address, sizeof address);
-    if ((n->o.max_connections && n->n_conns >= n->o.max_connections) ||
+    if (fd >= n->loop.files || (n->o.max_connections && n->n_conns >= n->o.max_connections) ||
         (n->o.max_per_address && from_address(n, &ip) >= n->o.max_per_address)) {
         turn_away(n, fd);
         return;
@@ -194,13 +194,20 @@ static void ask(struct net *n, struct conn *c)
     }
 }
 
+/* A single message may be larger than the queue. */
+static int too_much(const struct net *n, const struct conn *c, size_t size)
+{
+    size_t most = n->o.max_queue;
+    return most && c->queued && (c->queued >= most || size > most - c->queued);
+}
+
 void net_send(struct net *n, net_id id, int binary, const void *data, size_t size)
 {
     struct net_letter *l = net_letter_new(binary, data, size);
     pthread_mutex_lock(&n->lock);
     struct conn *c = find(n, id);
     if (c && !c->wanted_code) {
-        if (!l || (n->o.max_queue && c->queued && size > n->o.max_queue - c->queued) || c->overrun)
+        if (!l || c->overrun || too_much(n, c, size))
             c->overrun = 1;
         else {
             c->queued += size;

@@ -139,5 +139,5 @@ int handshake_check(struct conn *c, struct lws *wsi)
         return refuse(c, wsi, 401, "wrong token");
     if (!protocol_is_known(n, wsi))
         return refuse(c, wsi, 400, "no subprotocol that is known here");
-    return n->stop_asked ? refuse(c, wsi, 503, "the server is going away") : 0;
+    return n->stopped ? refuse(c, wsi, 503, "the server is going away") : 0;
 }

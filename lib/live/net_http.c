@@ -54,7 +54,7 @@ static int finish(struct conn *c, struct lws *wsi)
 {
     http_release(c);
     c->due = clock_seconds() + IDLE_S;
-    return lws_http_transaction_completed(wsi) ? -1 : 0;
+    return lws_http_transaction_completed(wsi) || c->net->stopped ? -1 : 0;
 }
 
 /* libwebsockets keeps the arguments apart. out holds NET_HEADERS bytes, which all headers together do not exceed. */

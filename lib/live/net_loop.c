@@ -5,8 +5,7 @@
 
 #include "base/log.h"
 
-/* Its table of connections is indexed by file descriptor and as long as the limit; a container's limit may be a billion. */
-enum { MOST_DESCRIPTORS = 1 << 17 };
+enum { FILES = 1 << 16 };
 
 /* What a client did wrong is no warning of ours: everything libwebsockets says is for -vv. */
 static void say(int level, const char *line)
@@ -18,6 +17,24 @@ static void say(int level, const char *line)
 /* Pings and time limits are ours (net_conn.c), counted whatever the load. */
 static const lws_retry_bo_t no_policy;
 
+/* Its table of connections is indexed by file descriptor and as long as the limit of these, which in a container may be a
+ * billion; the option for a shorter one makes it search. So it is created under a limit of its own. */
+static int create(struct net_loop *l, struct lws_context_creation_info *info)
+{
+    struct rlimit files = {.rlim_cur = FILES}, fewer;
+    int lower = !getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur > FILES;
+    l->files = lower ? FILES : (int)files.rlim_cur;
+    if (lower) {
+        fewer = files;
+        fewer.rlim_cur = FILES;
+        setrlimit(RLIMIT_NOFILE, &fewer);
+    }
+    l->lws = lws_create_context(info);
+    if (lower)
+        setrlimit(RLIMIT_NOFILE, &files);
+    return l->lws ? 0 : -1;
+}
+
 int net_loop_open(struct net_loop *l, struct lws_context_creation_info *info,
                   void (*tick)(struct ev_loop *ev, ev_timer *timer, int events), void *user, struct err *e)
 {
@@ -27,9 +44,6 @@ int net_loop_open(struct net_loop *l, struct lws_context_creation_info *info,
         return err_set(e, ERR_INTERNAL, "libev: no event loop (out of file descriptors?)");
     lws_set_log_level(LLL_ERR | LLL_WARN, say);
     void *loops[1] = {l->ev};
-    struct rlimit files;
-    if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur > MOST_DESCRIPTORS)
-        info->fd_limit_per_thread = MOST_DESCRIPTORS;
     info->foreign_loops = loops;
     info->options |= LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info->extensions =
@@ -38,8 +52,7 @@ int net_loop_open(struct net_loop *l, struct lws_context_creation_info *info,
     info->pt_serv_buf_size = NET_BUFFER;
     info->retry_and_idle_policy = &no_policy;
     info->gid = info->uid = -1;
-    l->lws = lws_create_context(info);
-    if (!l->lws) {
+    if (create(l, info)) {
         ev_loop_destroy(l->ev);
         l->ev = NULL;
         return err_set(

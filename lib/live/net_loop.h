@@ -19,6 +19,7 @@ struct net_loop {
     struct lws_context *lws;
     struct lws_vhost *vhost;
     ev_timer tick;
+    int files; /* a descriptor from here on must not be handed to it: it writes past its table */
 };
 
 /* info: protocols and what else a vhost needs; loop, options, buffers and timeouts are filled in here. tick runs every

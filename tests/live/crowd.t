@@ -1,6 +1,8 @@
 #!/usr/bin/python3
-"""Many connections: a thousand that are idle, more than there are file descriptors, and those who ask and do not read."""
+"""Many connections: a thousand that are idle, more than there are file descriptors, those who ask and do
+not read, and garbage. SGAPS_LIVE=full: more of that."""
 import os
+import random
 import resource
 import socket
 import statistics
@@ -103,6 +105,45 @@ def out_of_files():
     tap(server.end()["status"] == 0, "it ends well")
 
 
-for part in (unread, many, out_of_files):
+def garbage():
+    """Frames and heads at random, from a seed that is told: the server lives and serves the next one."""
+    seed = int(os.environ.get("SGAPS_SEED", "1"))
+    rounds = 5000 if os.environ.get("SGAPS_LIVE") == "full" else 400
+    dice = random.Random(seed)
+    server = Echo(first_message_s=2, message_s=1, max_message=1 << 20, max_queue=1 << 20)
+    head = b"GET /ws/echo?q=1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+           b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" \
+           b"Sec-WebSocket-Protocol: echo.v1\r\nAuthorization: Bearer x\r\nOrigin: http://x\r\n\r\n"
+    lived = 0
+    for i in range(rounds):
+        try:
+            if i % 3 == 0:
+                data = bytearray(head)
+                for k in range(dice.randrange(1, 5)):
+                    data[dice.randrange(len(data))] = dice.randrange(256)
+                c = Client(server, upgrade=False)
+                c.send(bytes(data) + dice.randbytes(dice.randrange(50)))
+            else:
+                c = Client(server)
+                for k in range(dice.randrange(1, 8)):
+                    payload = dice.randbytes(dice.choice((0, 1, 2, 5, 125, 126, 300, 70000)))
+                    length = None if dice.random() < .8 else dice.choice((0, 5, 126, 65535, 65536, 1 << 40))
+                    c.send(frame(dice.choice((0, 0, 1, 1, 2, 2, 8, 9, 10, dice.randrange(16))), payload,
+                                 fin=dice.random() < .7, rsv=dice.choice((0, 0, 0, 0, 4, dice.randrange(8))),
+                                 masked=dice.random() < .9, length=length))
+        except (Ended, OSError):
+            pass
+        (cut if i % 2 else Client.close)(c)
+        if i % 50 == 49:
+            c = Client(server)
+            c.send(frame(TEXT, b"still here"))
+            lived += c.message() == (TEXT, b"still here")
+            c.close()
+    found = server.end()
+    tap(lived == rounds // 50 and found["status"] == 0 and found["opened"] == found["closed"],
+        "%d connections of garbage (seed %d)" % (rounds, seed), found)
+
+
+for part in (unread, many, out_of_files, garbage):
     part()
 tap.done()

@@ -233,6 +233,18 @@ def trips(c, n=200):
     return found
 
 
+def closes(tap, c, code, name, within=PATIENCE):
+    """The server closes with this code, in this time."""
+    begun = time.monotonic()
+    try:
+        got, found = c.farewell()
+    except (socket.timeout, TimeoutError):
+        got, found = [], "nothing"
+    seconds = time.monotonic() - begun
+    c.close()
+    tap(found == code and seconds < within, "%s: %s after %.1f s" % (name, code, seconds), "%s %s" % (got[:2], found))
+
+
 class Tap:
     """One line a case; `known` is why a case is expected to fail."""
 
