@@ -52,10 +52,18 @@ void text_add(struct text *t, const char *string)
 
 void text_printf(struct text *t, const char *fmt, ...)
 {
+    /* Mostly there is room already, and one pass does. */
+    size_t space = t->at && !t->failed ? t->capacity - t->n : 0;
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(NULL, 0, fmt, args);
+    int n = vsnprintf(space ? t->at + t->n : NULL, space, fmt, args);
     va_end(args);
+    if (n >= 0 && (size_t)n < space) {
+        t->n += (size_t)n;
+        return;
+    }
+    if (space)
+        t->at[t->n] = 0;
     char *to = n < 0 ? NULL : room(t, (size_t)n);
     if (n < 0)
         t->failed = 1;

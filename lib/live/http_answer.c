@@ -213,14 +213,21 @@ static void answer_sessions(struct call *c)
 {
     struct telemetry *t = c->t;
     struct text *b = &c->a->body;
+    char last[sizeof((struct session_view *)0)->id] = "";
     text_add(b, "{\"sessions\":[");
-    pthread_mutex_lock(&t->lock);
-    for (size_t i = 0; i < t->n; i++) {
-        text_add(b, i ? ",\n{" : "\n{");
-        put_session(b, t->session[i]);
-        text_add(b, "}");
+    for (int more = 1; more;) {
+        /* The inference's thread waits for one session at most. */
+        pthread_mutex_lock(&t->lock);
+        const struct session_view *s = telemetry_next(t, last);
+        more = s != NULL;
+        if (s) {
+            text_add(b, *last ? ",\n{" : "\n{");
+            put_session(b, s);
+            text_add(b, "}");
+            memcpy(last, s->id, sizeof last);
+        }
+        pthread_mutex_unlock(&t->lock);
     }
-    pthread_mutex_unlock(&t->lock);
     text_add(b, "]}\n");
 }
 

@@ -83,6 +83,14 @@ struct session_view *telemetry_find(struct telemetry *t, const char *id)
     return i < t->n && !strcmp(t->session[i]->id, id) ? t->session[i] : NULL;
 }
 
+struct session_view *telemetry_next(struct telemetry *t, const char *id)
+{
+    size_t i = place(t, id);
+    if (i < t->n && !strcmp(t->session[i]->id, id))
+        i++;
+    return i < t->n ? t->session[i] : NULL;
+}
+
 /* A session without a view is served all the same: without memory for it, it is only not told of. */
 static struct session_view *insert(struct telemetry *t, const char *id)
 {

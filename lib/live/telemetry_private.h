@@ -66,6 +66,8 @@ struct telemetry {
 
 /* Under the lock. NULL: there is none. */
 struct session_view *telemetry_find(struct telemetry *t, const char *id);
+/* The first behind id by the order of ids, "" for the first of all: to walk over all of them without keeping the lock. */
+struct session_view *telemetry_next(struct telemetry *t, const char *id);
 double telemetry_uptime(const struct telemetry *t);
 
 /* /metrics */
