@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/atomic_file.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "io/crc32c.h"
@@ -53,14 +53,6 @@ int journal_lock_descriptor(const struct journal_writer *w)
 
 /* --- beginning and end --- */
 
-static int make_directory(const char *path, struct err *e)
-{
-    struct stat st;
-    if (!mkdir(path, 0777) || (errno == EEXIST && !stat(path, &st) && S_ISDIR(st.st_mode)))
-        return 0;
-    return err_set(e, ERR_CANTCREATE, "%s: cannot make the directory: %s", path, strerror(errno));
-}
-
 /* Begins with the time, so that the names sort as the journals were begun. */
 static int choose_name(struct journal_writer *w, struct err *e)
 {
@@ -80,7 +72,7 @@ int journal_create(struct journal_writer **out, const char *dir, size_t segment_
     struct journal_writer *w;
     char directory[4096];
     *out = NULL;
-    int n = snprintf(directory, sizeof directory - 128, "%s/journal", dir);
+    int n = snprintf(directory, sizeof directory - 128, "%s/journal/", dir);
     if (n < 0 || (size_t)n >= sizeof directory - 128)
         return err_set(e, ERR_CANTCREATE, "%s: the name is too long", dir);
     int bad = mem_alloc(&w, 1, sizeof *w, "a journal", e);
@@ -89,9 +81,9 @@ int journal_create(struct journal_writer **out, const char *dir, size_t segment_
     w->lock = w->fd = -1;
     w->limit = segment_bytes ? segment_bytes : SEGMENT;
     w->next = w->unused = 1;
-    bad = mem_string(&w->directory, directory, e);
-    bad = bad ? bad : make_directory(dir, e);
-    bad = bad ? bad : make_directory(directory, e);
+    bad = atomic_file_make_parents(directory, e);
+    directory[n - 1] = 0;
+    bad = bad ? bad : mem_string(&w->directory, directory, e);
     while (!bad) { /* who looks for journals without a writer may hold the lock of a new one for a moment */
         bad = choose_name(w, e);
         bad = bad ? bad : journal_lock(directory, w->name, &w->lock, e);

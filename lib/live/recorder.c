@@ -157,6 +157,12 @@ static int has_room(const struct recorder *r, size_t n)
     return !used || used + n <= r->o.queue_bytes;
 }
 
+/* What is no frame must not push frames out. Strict: a set answers a frame that was taken, so there are not many. */
+static int may_take(const struct recorder *r, const struct journal_record *j)
+{
+    return (r->o.strict && j->type == JOURNAL_SET) || has_room(r, journal_size(j));
+}
+
 static int put_frame(struct recorder *r, struct recorded_session *s, struct journal_record *j, struct err *e)
 {
     int room = has_room(r, journal_size(j));
@@ -194,8 +200,8 @@ int recorder_put(struct recorder *r, const struct journal_record *j, struct err 
         bad = put_close(r, s, &record, e);
     else if (j->type != JOURNAL_SET && j->type != JOURNAL_RECONSTRUCTION)
         bad = err_set(e, ERR_USAGE, "records of type %d are the recorder's own", (int)j->type);
-    else if (r->stats.stopped || (j->type == JOURNAL_RECONSTRUCTION && !has_room(r, journal_size(j))) ||
-             recorder_catch_up(r, s, NULL) || journal_encode(&r->queue, &record, NULL))
+    else if (r->stats.stopped || !may_take(r, j) || recorder_catch_up(r, s, NULL) ||
+             journal_encode(&r->queue, &record, NULL))
         r->stats.left_out++;
     pthread_cond_signal(&r->work);
     pthread_mutex_unlock(&r->lock);

@@ -48,8 +48,8 @@ int recorder_open(struct recorder **r, const struct recorder_options *o, struct 
 /* A number for the session; ERR_IO below the floor or while stopped. j: an OPEN record, its session is filled in. */
 int recorder_session(struct recorder *r, struct journal_record *j, struct err *e);
 /* FRAME, SET, RECONSTRUCTION, CLOSE (which starts the conversion). Of a FRAME, ordinal is filled in here; clocks that are
- * 0 are read. ERR_TEMPFAIL: strict, the queue is full, this frame does not count as received: put it again later. Sets
- * and CLOSE are always taken, a reconstruction is left out when the queue is full. */
+ * 0 are read. ERR_TEMPFAIL: strict, the queue is full, this frame does not count as received: put it again later. CLOSE is
+ * always taken; a reconstruction, and unless strict a set, is left out (and counted) when the queue is full. */
 int recorder_put(struct recorder *r, const struct journal_record *j, struct err *e);
 struct recorder_stats recorder_stats(struct recorder *r);
 /* Writes what is queued, waits for the conversions. Sessions without CLOSE are converted as not ended cleanly. */

@@ -5,12 +5,14 @@
  *     end ID FRAMES          its CLOSE was put after so many frames
  *     event TEXT
  * record_load DIR TAG SECONDS [frames a session] [samples] [segment bytes] [options: strict debug reconstruct floor=N
- * queue=N pause=US] */
+ * queue=N pause=US quiet
+ * measure]: quiet tells no writes; measure prints the cost after each 10,000 frames received */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,8 +23,9 @@ enum { SESSIONS = 8, STATE = 8, IMAGE_W = 16, IMAGE_H = 12, MAP = 4, MOST = 5000
 struct load {
     const char *tag;
     size_t frames, samples;
-    int debug, reconstruct;
+    int debug, reconstruct, measure;
     unsigned pause;
+    uint64_t put;
     struct recorder *recorder;
     struct {
         uint64_t number, salt;
@@ -87,6 +90,30 @@ static int begin(struct load *l, int i)
     return 0;
 }
 
+/* Processor time is the whole process's: making the frames, too. */
+static void measure(struct load *l)
+{
+    static struct recorder_stats before;
+    static double cpu_before;
+    struct rusage use;
+    struct recorder_stats s = recorder_stats(l->recorder);
+    getrusage(RUSAGE_SELF, &use);
+    double cpu = (double)use.ru_utime.tv_sec + (double)use.ru_stime.tv_sec +
+                 1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    say("cost frames %" PRIu64 " bytes %.0f write_us %.2f cpu_us %.2f memory_kb %ld queue_kb %zu\n", s.frames,
+        (double)(s.bytes - before.bytes) / (double)(s.frames - before.frames),
+        1e6 * (s.write_seconds - before.write_seconds) / (double)(s.frames - before.frames),
+        1e6 * (cpu - cpu_before) / 10000, pages * (sysconf(_SC_PAGESIZE) / 1024), s.queue_bytes / 1024);
+    before = s;
+    cpu_before = cpu;
+}
+
 /* Everything from salt and the frame's number, in whole numbers, so that another language can say what it ought to be. */
 static void put_frame(struct load *l, int i)
 {
@@ -143,6 +170,8 @@ static void put_frame(struct load *l, int i)
     if (l->reconstruct && k % 5 < 3)
         recorder_put(l->recorder, &seen, &e);
     l->session[i].at++;
+    if (l->measure && ++l->put % 10000 == 0)
+        measure(l);
 }
 
 static void end(struct load *l, int i)
@@ -195,6 +224,9 @@ int main(int argc, char **argv)
     for (int i = 7; i < argc; i++) {
         o.strict |= !strcmp(argv[i], "strict");
         l.debug |= !strcmp(argv[i], "debug");
+        l.measure |= !strcmp(argv[i], "measure");
+        if (!strcmp(argv[i], "quiet"))
+            o.written = NULL;
         l.reconstruct |= !strcmp(argv[i], "reconstruct");
         if (!strncmp(argv[i], "floor=", 6))
             o.floor_bytes = strtoull(argv[i] + 6, NULL, 10);
