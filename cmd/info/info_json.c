@@ -111,8 +111,11 @@ static void json_survey(struct json *j, const struct session_info *info, const s
     json_bytes(j, s->bytes, 0);
 }
 
-static void json_session(struct json *j, const struct session_info *s, const struct session_survey *survey)
+static void json_session(struct json *j, struct recording *r, size_t session,
+                         const struct session_survey *survey)
 {
+    const struct session_info *s = recording_session(r, session);
+    char *missing = recording_noted_text(r, session, "gaps");
     json_object(j);
     json_key_text(j, "id", s->id);
     json_key_text(j, "checkpoint_key", s->checkpoint_key);
@@ -146,6 +149,8 @@ static void json_session(struct json *j, const struct session_info *s, const str
                                               : "u8");
     json_size(j, "importance", s->has_importance ? s->map_w : 0, s->map_h);
     json_key_bool(j, "older", s->older);
+    json_key_json(j, "not_recorded", missing); /* frames that a server received and could not keep */
+    free(missing);
     json_survey(j, s, survey);
     json_close(j);
 }
@@ -205,7 +210,7 @@ static int json_recording(struct json *j, const struct content *c, struct err *e
         struct session_survey s;
         int failed = overview_add(&o, r, i, &s, code ? &later : e);
         code = code ? code : failed;
-        json_session(j, recording_session(r, i), &s);
+        json_session(j, r, i, &s);
         session_survey_release(&s);
     }
     json_close(j);

@@ -246,7 +246,7 @@ void *recorder_convert_thread(void *recorder)
         else if (n)
             go_slower(&failed, failed.due == 0);
         if (clock_seconds() >= left.due) {
-            convert_left(r);
+            left.longest = convert_left(r) ? FAILED_LONGEST : AGAIN_LONGEST;
             go_slower(&left, left.due == 0);
         }
     }

@@ -109,6 +109,8 @@ def damaged(folder):
         faults = is_first(f["sessions/first"], [5, 6, 7, 9])
         ok(not faults and "lost from the journal" in f["sessions/first"].attrs["gaps"],
            "the rest is recorded, the frame named as missing", *faults)
+    told_by_info = json.loads(run(INFO, "--json", folder + "/demo/20260101T000000Z-first.h5").stdout)
+    ok([g["count"] for g in told_by_info["sessions"][0]["not_recorded"]] == [3, 1], "sgaps-info --json has the gaps")
     ok(os.listdir(folder + "/journal") == [os.path.basename(file) + ".damaged"], "the damaged segment is kept",
        *os.listdir(folder + "/journal"))
 

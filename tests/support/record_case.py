@@ -1,4 +1,5 @@
 """What the tests of the recorder share: tests/live/record_load as a process, what it said, what a recording ought to hold."""
+import fcntl
 import json
 import os
 import re
@@ -57,11 +58,12 @@ def kill(pid):
 
 def wait_for_orphans(folder):
     """A conversion whose parent was killed holds the journal's lock until it is done."""
-    for _ in range(3000):
-        busy = subprocess.run(["pgrep", "-f", f"sgaps-import --convert {folder}"], capture_output=True).returncode == 0
-        if not busy:
-            return
-        time.sleep(0.02)
+    for path in Path(folder, "journal").glob("*.lock"):
+        try:
+            with open(path) as f:
+                fcntl.flock(f, fcntl.LOCK_EX)
+        except FileNotFoundError:
+            continue
 
 
 class Account:
