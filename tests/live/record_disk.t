@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import record_case as case  # noqa: E402
-from record_case import IMPORT, Account, check, ok, told, wait_for  # noqa: E402
+from record_case import Account, check, convert, ok, told, wait_for  # noqa: E402
 
 SAMPLES = 200
 
@@ -43,8 +43,7 @@ def full_disk(folder):
     p.terminate()
     p.wait()
     # it was ended in the middle, as by any signal: what it knew is in the journal
-    case.wait_for_orphans(folder)
-    done = subprocess.run([IMPORT, "-q", "--convert", folder], capture_output=True, text=True)
+    done = convert(folder)
     ok(done.returncode == 0, "the rest is converted", done.stderr)
     check(folder, account_of(log), "every frame is recorded or named as missing", gaps=True, samples=SAMPLES)
 
@@ -86,8 +85,7 @@ def file_size_limit(folder):
     a = account_of(log)
     ok(p.returncode == 0 and a.stats["errors"] > 0 and a.stats["gaps"] == 0,
        f"{int(a.stats['errors'])} writes over the limit on files, no frame lost", str(a.stats), *a.events)
-    case.wait_for_orphans(folder)
-    done = subprocess.run([IMPORT, "-q", "--convert", folder], capture_output=True, text=True)
+    done = convert(folder)
     ok(done.returncode == 0, "under the limit no recording could be made, without it they are", done.stderr)
     check(folder, a, "all of it")
 

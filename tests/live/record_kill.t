@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import record_case as case  # noqa: E402
-from record_case import BIN, IMPORT, Account, check, children, kill, ok, told, wait_for_orphans  # noqa: E402
+from record_case import BIN, IMPORT, Account, check, children, convert, kill, ok, told  # noqa: E402
 
 KILLS = int(os.environ.get("SGAPS_KILLS", "6"))
 
@@ -34,21 +34,28 @@ def kills_while_recording(folder):
         kill(p.pid)
         p.wait()
         account.read(told(log))
-    wait_for_orphans(folder)
-    done = subprocess.run([IMPORT, "-q", "--convert", folder], capture_output=True, text=True)
+    done = convert(folder)
     ok(done.returncode == 0, "what the last one left is converted", done.stderr)
     check(folder, account, f"{KILLS} kills while eight sessions record")
+
+
+def leave_journal(folder, tag, account):
+    """A server is killed with its conversion, if one is under way."""
+    p, log = start(folder, tag, 60, "debug", "reconstruct")
+    case.wait_for(log, "wrote")
+    time.sleep(0.3)
+    below = children(p.pid)
+    kill(p.pid)
+    p.wait()
+    for child in below:
+        kill(child)
+    account.read(told(log))
 
 
 def kills_inside_the_conversion(folder):
     """A journal that a killed process left; its conversion is killed again and again, ever later."""
     account = Account()
-    p, log = start(folder, "c", 60, "debug", "reconstruct")
-    time.sleep(0.5)
-    kill(p.pid)
-    p.wait()
-    account.read(told(log))
-    wait_for_orphans(folder)
+    leave_journal(folder, "c", account)
     begun = time.monotonic()
     whole = shutil.copytree(folder, folder + "-whole")
     subprocess.run([IMPORT, "-q", "--convert", whole], check=True, capture_output=True)
@@ -57,18 +64,13 @@ def kills_inside_the_conversion(folder):
         if not os.listdir(os.path.join(folder, "journal")):  # it came through: once more from the beginning
             check(folder, account, f"a conversion killed {i} times")
             shutil.rmtree(folder)
-            p, log = start(folder, f"c{i}", 60, "debug", "reconstruct")
-            time.sleep(0.3)
-            kill(p.pid)
-            p.wait()
             account = Account()
-            account.read(told(log))
-            wait_for_orphans(folder)
+            leave_journal(folder, f"c{i}", account)
         p = subprocess.Popen([IMPORT, "-q", "--convert", folder], stdout=subprocess.DEVNULL)
         time.sleep(random.uniform(0, lasts))
         kill(p.pid)
         p.wait()
-    done = subprocess.run([IMPORT, "-q", "--convert", folder], capture_output=True, text=True)
+    done = convert(folder)
     ok(done.returncode == 0, "the conversion is run to its end", done.stderr)
     check(folder, account, f"{KILLS} kills inside conversions")
     again = subprocess.run([IMPORT, "-q", "--convert", folder], capture_output=True, text=True)
