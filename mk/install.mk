@@ -15,8 +15,8 @@ INSTALL    ?= install
 man_pages = $(sort $(wildcard man/*.[157]))
 # A header that says it is private to its room stays at home.
 headers   = $(patsubst lib/%,%,$(filter-out $(shell grep -lir --include='*.h' '^/\* .*private to\|^ \* .*private to' lib),$(shell find lib -name '*.h' | LC_ALL=C sort)))
-documents = README.md SPEED.md LICENSE $(shell find doc examples -type f ! -path '*/__pycache__/*' ! -perm -u+x | LC_ALL=C sort)
-example_scripts = $(shell find examples -type f ! -path '*/__pycache__/*' -perm -u+x | LC_ALL=C sort)
+documents = README.md SPEED.md LICENSE $(shell find doc examples contrib -type f ! -path '*/__pycache__/*' ! -perm -u+x | LC_ALL=C sort)
+example_scripts = $(shell find examples contrib -type f ! -path '*/__pycache__/*' -perm -u+x | LC_ALL=C sort)
 
 plan = $(foreach t,$(tools),'755 $(bin)/sgaps-$t $(BINDIR)/sgaps-$t') \
        $(foreach p,$(man_pages),'644 $p $(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p)') \

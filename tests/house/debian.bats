@@ -31,5 +31,6 @@ bats_require_minimum_version 1.5.0
         "root/usr/bin/sgaps-$(basename "$tool")" --version
     done
     root/usr/bin/sgaps-eval -q --method linear -n 60 root/usr/share/doc/sgaps/examples/data/doom.h5 --json | jq -e '.rows[0].psnr.mean > 10'
+    grep -q '^ExecStart=/usr/bin/sgaps-serve ' root/lib/systemd/system/sgaps-serve.service
     [ -s root/usr/lib/*/pkgconfig/sgaps.pc ] && [ -s root/usr/share/man/man7/sgaps.7.gz ]
 }
