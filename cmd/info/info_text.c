@@ -191,7 +191,9 @@ static void print_clean(struct recording *r)
 {
     char *counts = recording_clean_text(r, "counts"), *notes = recording_clean_text(r, "notes");
     print_flat("cleaned", counts);
-    print_line("notes", notes);
+    char *rest = NULL; /* a note a line */
+    for (char *note = notes ? strtok_r(notes, "\n", &rest) : NULL; note; note = strtok_r(NULL, "\n", &rest))
+        print_line(note == notes ? "notes" : "", note);
     free(counts);
     free(notes);
 }

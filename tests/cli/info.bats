@@ -353,3 +353,10 @@ PY
     run bash -c 'set -o pipefail; for i in 1 2 3 4 5 6 7 8; do set -- "$@" sound.h5; done; sgaps-info --json "$@" "$@" "$@" "$@" | head -1 >/dev/null'
     [ -z "$output" ]
 }
+
+@test "what sgaps-clean noted, a note a line" {
+    /usr/bin/python3 "$SGAPS_ROOT/tests/support/make_recording.py" few.h5 frames=5
+    sgaps-clean -q few.h5 -o noted.h5
+    run -0 sgaps-info noted.h5
+    [[ $output == *"the sample rules are skipped"*"balancing is skipped"* && $output != *"?"* ]]
+}
