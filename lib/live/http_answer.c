@@ -1,5 +1,5 @@
-/* The HTTP interface of spec'd routes: which path answers what, and the JSON of the API. Every text that came from a client or an
- * operator goes through text_json_string. */
+/* The HTTP interface: which path answers what, and the JSON of the API (sgaps-protocol(7)). Every text that came from a client or
+ * an operator goes through text_json_string. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
