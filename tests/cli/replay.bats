@@ -163,6 +163,13 @@ setup() {
     jq -e '.frames_sent > 0' cut.json
 }
 
+@test "examples/bench-live.py prints a row for each number of sessions" {
+    "$SGAPS_ROOT/examples/bench-live.py" --sessions 1,3 --seconds 0.5 --fps 20 --record --set 'server.resolution=[32,32]' rec.h5 >table
+    [ "$(wc -l <table)" -eq 4 ]
+    grep -q '^| 1 | 20 | 10 | ' table
+    grep -q '^| 3 | 20 | 30 | ' table
+}
+
 @test "wrong use" {
     run --separate-stderr sgaps-replay rec.h5
     fails 64 "a recording and a URL"
