@@ -97,7 +97,7 @@ const struct key conf_keys[] = {
     {"server.coordinate_format", KEY_NAME, AT(server.coordinate_format), 0, 0, "objects|array", "objects", NULL, "how coordinates are sent"},
     {"server.max_sessions", KEY_I64, AT(server.max_sessions), 1, 1e6, NULL, "256", NULL, "sessions at a time"},
     {"server.max_samples", KEY_I64, AT(server.max_samples), 1, 1e8, NULL, "5000", NULL, "samples of a frame"},
-    {"server.max_batch", KEY_I64, AT(server.max_batch), 1, 65536, NULL, "32", NULL, "frames computed together"},
+    {"server.max_batch", KEY_I64, AT(server.max_batch), 1, 65536, NULL, "32", NULL, "frames computed together; a network on the CPU takes one at a time unless this is given"},
     {"server.max_wait_ms", KEY_F64, AT(server.max_wait_ms), 0, 1e6, NULL, "0", NULL, "longest wait for a batch to fill"},
     {"server.stale_ms", KEY_F64, AT(server.stale_ms), 0, 1e9, NULL, "200", NULL, "older frames are left out"},
     {"server.idle_timeout_s", KEY_F64, AT(server.idle_timeout_s), 0, 1e9, NULL, "60", NULL, "silent sessions are closed; 0 = never"},

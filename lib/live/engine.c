@@ -18,6 +18,7 @@ struct engine {
     struct engine_batch batch;
     struct engine_session **taken; /* (max_batch) */
     size_t max_batch, samples;
+    int batch_given;
     double max_wait, stale; /* seconds */
     int threads;
     pthread_t thread;
@@ -91,10 +92,14 @@ static int wait_for_work(struct engine *g)
     return g->first && g->drain;
 }
 
+/* A network on the CPU takes as long for a batch as for its frames one after the other, and everybody in it waits for the
+ * last (SPEED.md): without a word from the configuration it gets one at a time. */
 static size_t batch_limit(const struct engine *g, const struct recon *recon)
 {
     if (!recon_model(recon))
         return g->max_batch;
+    if (!g->batch_given && !recon_gains_by_batch(recon))
+        return 1;
     size_t fit = recon_batch(recon, g->batch.W, g->batch.H, g->samples, BATCH_BYTES);
     return fit < g->max_batch ? fit : g->max_batch;
 }
@@ -333,6 +338,7 @@ static int configure(struct engine *g, const struct config *c, const struct engi
 {
     g->samples = (size_t)c->sampling.default_sample_count;
     g->max_batch = (size_t)c->server.max_batch;
+    g->batch_given = config_given(c, "server.max_batch");
     g->max_wait = 1e-3 * c->server.max_wait_ms;
     g->stale = 1e-3 * c->server.stale_ms;
     g->threads = omp_get_max_threads();

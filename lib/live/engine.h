@@ -1,6 +1,7 @@
 /* Inference for many sessions in a thread of its own. A session's newest frame waits in its mailbox; an older one that was
  * not begun is superseded, one older than stale_ms (0: none) is stale; both are counted. Frames of sessions with the same
- * weights run as one batch (max_batch, max_wait_ms). Sessions with a frame waiting stand in one line, a frame that takes
+ * weights run as one batch (max_batch, max_wait_ms; a network on the CPU one frame at a time unless max_batch was given, a
+ * batch gains nothing there). Sessions with a frame waiting stand in one line, a frame that takes
  * another's place keeps its place in the line: nobody starves, however fast the others send.
  *
  * A frame with a full image is judged by SSIM and rebuilt from all its samples; of any other frame sampling.holdout of the

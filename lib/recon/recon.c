@@ -1,5 +1,6 @@
 #include "recon/recon.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct recon {
     int owner; /* of the model and its context */
     struct op_ctx ctx;
     char *name;
+    char device[16];
     struct recon_arrays arrays;
     struct recon_plans plans;
 };
@@ -75,9 +77,11 @@ int recon_open_checkpoint(struct recon **r, const struct checkpoint *c, const ch
     struct recon *it = NULL;
     *r = NULL;
     int code = create(&it, RECON_MODEL, c->path, e);
+    const char *backend = device && strcmp(device, "auto") ? device : "cpu";
     if (!code)
-        code = op_open(&it->ctx, device && strcmp(device, "auto") ? device : "cpu", threads, bf16, e);
+        code = op_open(&it->ctx, backend, threads, bf16, e);
     if (!code) {
+        snprintf(it->device, sizeof it->device, "%s", backend);
         it->owner = 1;
         code = recon_load(&it->model, c, &it->ctx, e);
     }
@@ -123,6 +127,11 @@ const char *recon_name(const struct recon *r)
 struct spt *recon_model(const struct recon *r)
 {
     return r->model;
+}
+
+int recon_gains_by_batch(const struct recon *r)
+{
+    return !r->model || !strncmp(r->device, "cuda", 4);
 }
 
 void recon_map_size(const struct recon *r, enum recon_importance kind, uint32_t W, uint32_t H, uint32_t *w,

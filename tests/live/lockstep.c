@@ -204,7 +204,9 @@ int main(int argc, char **argv)
     config.server.stale_ms = 0; /* lockstep: however slow the machine, every frame counts */
     if (together) {
         config.server.max_wait_ms = 2000;
-        config.server.max_batch = (int64_t)recording_sessions(full);
+        char all[64];
+        snprintf(all, sizeof all, "server.max_batch=%zu", recording_sessions(full));
+        die(config_set(&config, all, &failure));
     }
     struct models_options options = {.dir = strcmp(argv[4], "-") ? argv[4] : NULL};
     struct engine_handlers handlers = {.result = on_result, .failed = on_failed};

@@ -365,6 +365,28 @@ static void batches(const char *dir, const char *key, int bad)
     }
 }
 
+/* How many frames the largest batch has when three wait, as the configuration is by default. */
+static size_t by_default(const char *dir, const char *key)
+{
+    static struct client c[4];
+    struct bench b;
+    size_t most = 0;
+    bench_open(&b, dir, key, (const char *const[]){NULL});
+    for (int i = 0; i < 4; i++)
+        client_open(&c[i], &b, "x");
+    gate(1);
+    client_send(&c[3], &b, 3);
+    wait_inside();
+    for (int i = 0; i < 3; i++)
+        client_send(&c[i], &b, i);
+    gate(0);
+    wait_told(4);
+    for (int i = 0; i < 4; i++)
+        most = seen.at[i].batch > most ? seen.at[i].batch : most;
+    bench_close(&b, 1);
+    return most;
+}
+
 static void judged(const char *dir)
 {
     static struct client c;
@@ -574,6 +596,9 @@ int main(void)
     batches(dir, "patch-prefill", 1);
     batches(dir, "none", 0);
     batches(dir, "none", 1);
+    ok(by_default(NULL, "none") == 3, "frames that wait for linear interpolation run together");
+    ok(by_default(dir, "cross") == 1,
+       "a network on the CPU takes one at a time: a batch gains nothing there");
     judged(dir);
     closes();
     flat_memory(dir);
