@@ -3,7 +3,7 @@
  *
  * Threads: net_run is the service thread and calls every callback. net_send, net_close, net_wake, net_stop and
  * net_stats may be called from any thread, callbacks too: they queue and wake the service thread. Nothing here blocks
- * but net_run. The profile of spec/live.md (what is refused and why) is in net.c. */
+ * but net_run. What of libwebsockets is not used, and why, is told in net.c. */
 #ifndef SGAPS_LIVE_NET_H
 #define SGAPS_LIVE_NET_H
 

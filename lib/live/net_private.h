@@ -1,4 +1,4 @@
-/* What the parts of the server's network share: net.c (loop, accepting, commands of other threads), net_handshake.c (who
+/* What the parts of the server's network share: net.c (loop, commands of other threads), net_accept.c, net_handshake.c (who
  * may come in), net_conn.c (WebSocket), net_http.c (plain requests). Private to lib/live. */
 #ifndef SGAPS_LIVE_NET_PRIVATE_H
 #define SGAPS_LIVE_NET_PRIVATE_H
@@ -81,6 +81,14 @@ struct net {
 enum { NO_STATUS = 1005, ABNORMAL = 1006 };
 
 #define NET_COUNT(n, what, by) atomic_fetch_add_explicit(&(n)->stats.what, by, memory_order_relaxed)
+
+/* net.c */
+struct conn *conn_new(struct net *n, const struct in6_addr *ip, const char *address);
+void conn_release(struct conn *c);
+
+/* net_accept.c */
+int accept_listen(struct net *n, const char *host, int port, struct err *e);
+void accept_ready(struct ev_loop *ev, ev_io *io, int events);
 
 /* net_handshake.c. May this request become a WebSocket? 0 yes; 1: no, and the answer with the reason was written; -1: no
  * answer is possible. */
