@@ -240,10 +240,11 @@ class Client:
 
     async def start(self, key="default", **more):
         """session_start; waits for the ack and the first coordinates and gives the ack."""
-        acks, sets = len(self.all("session_start_ack")), len(self.all("uv_coordinates"))
+        kind = "binary" if self.ws.subprotocol == "sgaps.v1.bin" else "uv_coordinates"
+        acks, sets = len(self.all("session_start_ack")), len(self.all(kind))
         await self.say("session_start", **{"checkpoint_key": key, "resolution": [640, 480], "client_name": "test", **more})
         self.ack = await self.wait("session_start_ack", acks + 1)
-        await self.wait("uv_coordinates", sets + 1)
+        await self.wait(kind, sets + 1)
         return self.ack
 
     def frame(self, k, state=(1.5, -2.25), image=None, **more):
