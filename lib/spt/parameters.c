@@ -59,10 +59,10 @@ static int add_norm(struct spt *m, struct norm_weights *n, size_t width, const c
 
 /* size 3 or 1 */
 static int add_conv(struct spt *m, struct linear_weights *l, size_t out, size_t in, size_t size,
-                    enum start start, const char *name, struct err *e)
+                    enum start weight, enum start bias, const char *name, struct err *e)
 {
-    TRY(add(m, &l->w, start, 1, SHAPE(out, in, size, size), e, "%s.weight", name));
-    return add(m, &l->b, START_ZERO, 1, SHAPE(out), e, "%s.bias", name);
+    TRY(add(m, &l->w, weight, 1, SHAPE(out, in, size, size), e, "%s.weight", name));
+    return add(m, &l->b, bias, 1, SHAPE(out), e, "%s.bias", name);
 }
 
 static int add_attention(struct spt *m, struct attention_weights *a, const char *name, struct err *e)
@@ -140,15 +140,18 @@ static int add_head(struct spt *m, struct err *e)
     struct head_weights *w = &m->head;
     size_t full = FULL_CHANNELS, planes = m->config.prefill == PREFILL_LINEAR ? 2 : 0;
     if (m->patch > 1)
-        TRY(add_conv(m, &w->proj, m->C, m->D, 1, START_CONV, "refine_head.proj", e));
+        TRY(add_conv(m, &w->proj, m->C, m->D, 1, START_CONV, START_ZERO, "refine_head.proj", e));
     TRY(add_block(m, 0, e));
     TRY(add_block(m, 1, e));
     if (m->patch == 1)
-        return add_conv(m, &w->out, 1, m->C, 3, START_ZERO, "refine_head.2", e);
-    TRY(add_conv(m, &w->up, full * m->patch * m->patch, m->C, 3, START_CONV, "refine_head.up", e));
-    TRY(add_conv(m, &w->full[0], full, full + planes, 3, START_CONV, "refine_head.full.0", e));
-    TRY(add_conv(m, &w->full[1], full, full, 3, START_CONV, "refine_head.full.2", e));
-    return add_conv(m, &w->out, 1, full, 3, START_ZERO, "refine_head.out", e);
+        return add_conv(m, &w->out, 1, m->C, 3, START_ZERO, START_ZERO, "refine_head.2", e);
+    TRY(add_conv(m, &w->up, full * m->patch * m->patch, m->C, 3, START_CONV, START_ZERO, "refine_head.up",
+                 e));
+    /* The biases of one keep these ReLUs open while the features are still noise: with zeros, and the last convolution at
+     * zero, the first thing learnt is to close them all, and a closed one never opens again. */
+    TRY(add_conv(m, &w->full[0], full, full + planes, 3, START_CONV, START_ONE, "refine_head.full.0", e));
+    TRY(add_conv(m, &w->full[1], full, full, 3, START_CONV, START_ONE, "refine_head.full.2", e));
+    return add_conv(m, &w->out, 1, full, 3, START_ZERO, START_ZERO, "refine_head.out", e);
 }
 
 static int build_table(struct spt *m, struct err *e)

@@ -51,7 +51,7 @@ void spt_free(struct spt *m);
 const struct model_config *spt_config(const struct spt *m);
 
 /* Linear: truncated normal .02; attention in-projection: Xavier uniform; convolutions: Kaiming, fan-out, the last one
- * zero; norms one; biases zero. Deterministic. */
+ * zero; norms one; biases zero, but one in the patch head's convolutions at full resolution. Deterministic. */
 void spt_init_weights(struct spt *m, uint64_t seed);
 
 size_t spt_tensor_count(const struct spt *m);

@@ -481,6 +481,16 @@ static void test_start(struct op_ctx *ctx)
     ok(again.mean == linear.mean && again.deviation == linear.deviation,
        "and the same seed at the same place");
     spt_free(m);
+    c.query_patch = 2;
+    if (spt_create(&m, &c, ctx, &e))
+        return;
+    spt_init_weights(m, 1);
+    ok(moments_of(m, "refine_head.full.0.bias").mean == 1 &&
+           moments_of(m, "refine_head.full.2.bias").mean == 1 &&
+           moments_of(m, "refine_head.up.bias").most == 0 &&
+           moments_of(m, "refine_head.out.weight").most == 0,
+       "the patch head's last ReLUs start open");
+    spt_free(m);
 }
 
 static void test_flops(void)
