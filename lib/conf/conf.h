@@ -108,7 +108,7 @@ int config_check(const struct config *c, struct err *e);
 
 /* The whole configuration as JSON on one line. free() it; NULL: out of memory. */
 char *config_json(const struct config *c);
-/* The model group of a checkpoint's JSON: missing keys take the checkpoint defaults of spec/config.md (not the preset's),
+/* The model group of a checkpoint's JSON: missing keys take what sgaps-config(5) says of checkpoints (not the preset's),
  * sizes must be there, unknown keys are ignored. ERR_DATA; ERR_UNAVAILABLE for a feature that is not built in. */
 int config_model_from_json(struct model_config *m, const char *json, struct err *e);
 /* All groups of a checkpoint's JSON into c (for --resume): unknown keys ignored, keys that were given explicitly kept. */

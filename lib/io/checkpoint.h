@@ -1,4 +1,4 @@
-/* Checkpoints: tensors by torch's names, configuration as JSON, optimiser state. Format: spec/data.md.
+/* Checkpoints: tensors by torch's names, configuration as JSON, optimiser state. Format: sgaps-checkpoint(5).
  * Reading checks format, version, sha256 (absent: a note), shapes against the caller's table and that all is finite. */
 #ifndef SGAPS_IO_CHECKPOINT_H
 #define SGAPS_IO_CHECKPOINT_H

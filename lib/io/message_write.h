@@ -1,4 +1,4 @@
-/* The live protocol's messages as JSON text, both directions (spec/live.md), appended to t. */
+/* The live protocol's messages as JSON text, both directions (sgaps-protocol(7)), appended to t. */
 #ifndef SGAPS_IO_MESSAGE_WRITE_H
 #define SGAPS_IO_MESSAGE_WRITE_H
 

@@ -1,6 +1,6 @@
 /* Recordings: one reader for version 1 files and the older per-frame files, one writer (version 1).
  *
- * The file format is spec/data.md's. Reading is lazy and bounded: opening reads attributes and sizes only; a chunk
+ * The file format is sgaps-recording(5)'s. Reading is lazy and bounded: opening reads attributes and sizes only; a chunk
  * cache of 16 MB a file. HDF5 holds one global lock: any thread may call, one at a time for one struct recording.
  * Every error names the file, the path inside it and the index. */
 #ifndef SGAPS_IO_RECORDING_H

@@ -1,4 +1,4 @@
-/* The live loop as a whole: the protocol of spec/live.md over net, engine, recorder and telemetry. cmd/serve fills the
+/* The live loop as a whole: sgaps-protocol(7) over net, engine, recorder and telemetry. cmd/serve fills the
  * options and calls run; signals reach it through server_signal. */
 #ifndef SGAPS_LIVE_SERVER_H
 #define SGAPS_LIVE_SERVER_H
