@@ -6,10 +6,10 @@
 #include "io/checkpoint.h"
 #include "io/recording.h"
 
-/* What --check found; n 0: sound. */
+/* What --check found; n 0: sound. A note is no fault. */
 struct faults {
-    char **text;
-    size_t n, capacity;
+    char **text, **note;
+    size_t n, capacity, notes, note_capacity;
     int checked;
 };
 

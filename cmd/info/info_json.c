@@ -274,6 +274,11 @@ void json_faults(struct json *j, const struct faults *f)
     for (size_t i = 0; i < f->n; i++)
         json_text(j, f->text[i]);
     json_close(j);
+    json_key(j, "notes");
+    json_array(j);
+    for (size_t i = 0; i < f->notes; i++)
+        json_text(j, f->note[i]);
+    json_close(j);
 }
 
 int json_content(struct json *j, const struct content *c, const struct faults *f, struct err *e)

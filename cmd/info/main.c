@@ -42,11 +42,22 @@ void add_fault(void *user, const char *text)
         f->n++;
 }
 
+static void add_note(void *user, const char *text)
+{
+    struct faults *f = user;
+    if (!mem_grow(&f->note, &f->note_capacity, f->notes + 1, sizeof *f->note, "the list of notes", NULL) &&
+        !mem_string(&f->note[f->notes], text, NULL))
+        f->notes++;
+}
+
 void faults_release(struct faults *f)
 {
     for (size_t i = 0; i < f->n; i++)
         free(f->text[i]);
+    for (size_t i = 0; i < f->notes; i++)
+        free(f->note[i]);
     free(f->text);
+    free(f->note);
     *f = (struct faults){0};
 }
 
@@ -94,7 +105,7 @@ static int check(const struct content *c, const char *path, struct faults *f, st
     f->checked = 1;
     if (c->checkpoint)
         return check_checkpoint(path, f);
-    return recording_check(c->recording, add_fault, f, e) < 0 ? e->code : 0;
+    return recording_check(c->recording, add_fault, add_note, f, e) < 0 ? e->code : 0;
 }
 
 static void print_history(const struct content *c)
@@ -113,6 +124,10 @@ void print_faults(const struct faults *f, const char *name)
     for (size_t i = 0; i < f->n; i++) {
         print_plain(f->text[i], strlen(f->text[i]));
         putchar('\n');
+    }
+    for (size_t i = 0; i < f->notes; i++) {
+        print_plain(f->note[i], strlen(f->note[i]));
+        printf(" (no fault)\n");
     }
     if (f->checked && !f->n)
         printf("%s: sound\n", name);
@@ -169,6 +184,8 @@ static int show(const char *path, struct spool *spool, int first, struct json *j
     }
     for (size_t i = 0; i < f.n && spool; i++)
         spool_rename(spool, c.name, f.text[i]);
+    for (size_t i = 0; i < f.notes && spool; i++)
+        spool_rename(spool, c.name, f.note[i]);
     if (r && spool)
         spool_rename(spool, c.name, e->text);
     if (spool) /* what is open stays; whoever reads our output may go away and end us */

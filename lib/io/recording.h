@@ -91,9 +91,11 @@ char *recording_noted_text(struct recording *r, size_t session, const char *name
 int recording_noted_column(struct recording *r, size_t session, const char *name, size_t t0, size_t n,
                            int64_t *out, struct err *e);
 
-/* Everything wrong with a file, one call each; returns the number of faults, or -1 when it cannot be read at all. */
+/* Everything wrong with a file, one call each; returns the number of faults, or -1 when it cannot be read at all. note
+ * gets what is odd and no fault: a client's time that runs backwards. */
 typedef void (*recording_fault_fn)(void *user, const char *text);
-long recording_check(struct recording *r, recording_fault_fn fn, void *user, struct err *e);
+long recording_check(struct recording *r, recording_fault_fn fn, recording_fault_fn note, void *user,
+                     struct err *e);
 
 /* --- the selection that sgaps-clean leaves: /clean/<id>/keep --- */
 /* keep (T) of the session from the file's own /clean group or a --selection-only file; *present 0 where there is none. */

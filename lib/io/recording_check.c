@@ -15,9 +15,9 @@ struct check {
     struct recording *r;
     struct session *s;
     size_t session;
-    recording_fault_fn fn;
+    recording_fault_fn fn, note;
     void *user;
-    long faults, here;
+    long faults, here, notes_here;
 };
 
 static void tell(struct check *c, const char *text)
@@ -27,16 +27,36 @@ static void tell(struct check *c, const char *text)
         c->fn(c->user, text);
 }
 
+static void place(const struct check *c, char text[1024], const char *fmt, va_list ap)
+{
+    char reason[512];
+    vsnprintf(reason, sizeof reason, fmt, ap);
+    snprintf(text, 1024, "%s: /sessions/%s/%s", c->r->shown, c->s->id, reason);
+}
+
 static void fault(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void fault(struct check *c, const char *fmt, ...)
 {
-    char reason[512], text[1024];
+    char text[1024];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(reason, sizeof reason, fmt, ap);
+    place(c, text, fmt, ap);
     va_end(ap);
-    snprintf(text, sizeof text, "%s: /sessions/%s/%s", c->r->shown, c->s->id, reason);
     tell(c, text);
+}
+
+/* Odd, and still what was meant. */
+static void remark(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void remark(struct check *c, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    if (++c->notes_here > TELL)
+        return;
+    va_start(ap, fmt);
+    place(c, text, fmt, ap);
+    va_end(ap);
+    c->note(c->user, text);
 }
 
 static void check_lengths(struct check *c)
@@ -67,8 +87,8 @@ static void check_columns(struct check *c, size_t t0, size_t n, double *last)
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(timestamp[i]))
             fault(c, "timestamp[%zu]: is %g", t0 + i, timestamp[i]);
-        else if (timestamp[i] < *last)
-            fault(c, "timestamp[%zu]: is %.9g after %.9g, time runs backwards", t0 + i, timestamp[i], *last);
+        else if (timestamp[i] < *last) /* the client's clock: a game that loads a saved state sets it back */
+            remark(c, "timestamp[%zu]: is %.9g after %.9g, time runs backwards", t0 + i, timestamp[i], *last);
         if (isfinite(timestamp[i]))
             *last = timestamp[i];
         if (c->s->info.has_recv_time && !isfinite(recv_time[i]))
@@ -166,22 +186,28 @@ static int check_session(struct check *c, struct err *e)
     return bad;
 }
 
-long recording_check(struct recording *r, recording_fault_fn fn, void *user, struct err *e)
+static void tell_rest(const struct check *c, recording_fault_fn fn, long here)
 {
-    struct check c = {.r = r, .fn = fn, .user = user};
+    char text[256];
+    if (here <= TELL)
+        return;
+    snprintf(text, sizeof text, "%.100s: /sessions/%.60s: and %ld more", c->r->shown, c->s->id, here - TELL);
+    fn(c->user, text);
+}
+
+long recording_check(struct recording *r, recording_fault_fn fn, recording_fault_fn note, void *user,
+                     struct err *e)
+{
+    struct check c = {.r = r, .fn = fn, .note = note, .user = user};
     for (size_t i = 0; i < r->faults; i++)
         tell(&c, r->fault[i]);
     for (size_t i = 0; i < r->sessions; i++) {
         c.session = i;
-        c.here = 0;
+        c.here = c.notes_here = 0;
         if (recording_use(r, i, &c.s, e) || check_session(&c, e))
             return -1;
-        if (c.here > TELL) {
-            char text[256];
-            snprintf(text, sizeof text, "%.100s: /sessions/%.60s: and %ld more", r->shown, c.s->id,
-                     c.here - TELL);
-            fn(user, text);
-        }
+        tell_rest(&c, fn, c.here);
+        tell_rest(&c, note, c.notes_here);
     }
     return c.faults;
 }

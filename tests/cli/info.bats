@@ -227,7 +227,12 @@ PY
     run -1 sgaps-info --check older-value.h5
     [[ $output == *"value=300"* ]]
     sgaps-info --check --json faults.h5 >faults.json || [ $? -eq 1 ]
-    jq -e '(.sound | not) and (.faults | length == 5)' faults.json
+    jq -e '(.sound | not) and (.faults | length == 4) and (.notes | length == 1)' faults.json
+    run -0 --separate-stderr sgaps-info --check clock.h5
+    [[ ${lines[0]} == "clock.h5: /sessions/a/timestamp[3]: is -5 after 0.2, time runs backwards (no fault)" ]]
+    [[ ${lines[1]} == "clock.h5: sound" && ${#lines[@]} -eq 2 ]]
+    sgaps-info --check --json clock.h5 | jq -e '.sound and .faults == [] and (.notes | length == 1)'
+    cat clock.h5 | sgaps-info --check | grep -q '^standard input: .*backwards'
     run -1 sgaps-info --check sound.h5 text.h5 resolution.h5
     [ "${#lines[@]}" -eq 3 ]
     run -1 sgaps-info --check ck-nan.h5

@@ -143,6 +143,9 @@ s["state"][2, 1] = np.inf
 s["timestamp"][3] = -5
 s["state_len"][4] = 9
 f.close()
+f, s = recording("clock.h5")
+s["timestamp"][3] = -5
+f.close()
 f, s = recording("offsets.h5")
 s["samples/offset"][3] = 29
 f.close()

@@ -261,7 +261,8 @@ static void test_check(void)
     int told = 0;
     if (recording_open(&r, in_folder("rec.h5"), &e))
         return;
-    ok(recording_check(r, fault_counter, &told, &e) == 0 && told == 0, "a sound recording has no faults");
+    ok(recording_check(r, fault_counter, fault_counter, &told, &e) == 0 && told == 0,
+       "a sound recording has no faults");
     recording_close(r);
 }
 
@@ -389,7 +390,7 @@ static void test_golden(void)
         uint8_t *image = malloc((size_t)info->W * info->H);
         ok(!recording_frame(r, 0, info->T - 1, image, &present, &e) && present &&
                !recording_samples(r, 0, info->T - 1, 1, &s, &e) && s.n > 0 && info->K == info->T &&
-               recording_check(r, fault_counter, &faults, &e) == 0,
+               recording_check(r, fault_counter, fault_counter, &faults, &e) == 0,
            "%s: its samples and frames are read %s", cases[i], e.text);
         /* Samples are pixels of the frame. */
         int wrong = 0;
