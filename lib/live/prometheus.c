@@ -159,7 +159,7 @@ static void put_recorder(struct text *out, struct recorder *recorder)
 static void put_net(struct text *out, struct net *net)
 {
     struct net_stats s = net_stats(net);
-    counter(out, "sgaps_connections_total", "WebSocket connections accepted.", s.connections);
+    counter(out, "sgaps_connections_total", "Connections accepted, those of HTTP too.", s.connections);
     one(out, "sgaps_connections_open", "gauge", "WebSocket connections now.", (double)s.open);
     counter(out, "sgaps_connections_refused_total", "Connections and handshakes refused.", s.refused);
     counter(out, "sgaps_connections_too_slow_total",

@@ -217,6 +217,11 @@ struct recorder_stats recorder_stats(struct recorder *r)
     return s;
 }
 
+int recorder_has_room(struct recorder *r)
+{
+    return !recorder_stats(r).stopped && recorder_free_bytes(r) >= r->o.floor_bytes;
+}
+
 /* --- beginning and end --- */
 
 /* sgaps-import in the folder of this program. */

@@ -52,6 +52,8 @@ int recorder_session(struct recorder *r, struct journal_record *j, struct err *e
  * always taken; a reconstruction, and unless strict a set, is left out (and counted) when the queue is full. */
 int recorder_put(struct recorder *r, const struct journal_record *j, struct err *e);
 struct recorder_stats recorder_stats(struct recorder *r);
+/* Whether recorder_session would take another session now. */
+int recorder_has_room(struct recorder *r);
 /* Writes what is queued, waits for the conversions. Sessions without CLOSE are converted as not ended cleanly. */
 void recorder_close(struct recorder *r);
 

@@ -116,7 +116,7 @@ static int end_by_operator(void *user, const char *id)
 static int is_ready(void *user)
 {
     const struct server *v = user;
-    int recording = !v->recorder || !recorder_stats(v->recorder).stopped;
+    int recording = !v->recorder || recorder_has_room(v->recorder);
     return !v->stopping && recording && v->session_count < (size_t)v->c->server.max_sessions;
 }
 

@@ -160,8 +160,12 @@ void session_ready(struct server *v, struct start *t)
         begin(t->session, c, t->array);
     else if (t->session)
         session_discard(t->session);
-    if (wanted && t->error.code)
-        dispatch_refuse(v, c, "SERVER_OVERLOAD", NET_TRY_LATER, t->error.text);
+    if (wanted && t->error.code) { /* the words are the operator's: they name folders */
+        log_warning("%s: no session: %s", c->address, t->error.text);
+        dispatch_refuse(v, c, "SERVER_OVERLOAD", NET_TRY_LATER,
+                        t->error.code == ERR_IO ? "nothing can be recorded now"
+                                                : "the session could not be opened");
+    }
     if (c && c->start == t)
         c->start = NULL;
     starts_done(v, t);

@@ -121,6 +121,7 @@ void telemetry_session(struct telemetry *t, const char *session_id, const char *
                        const char *model_version, const char *client_name, const char *client_address)
 {
     pthread_mutex_lock(&t->lock);
+    int resumed = telemetry_find(t, session_id) != NULL;
     struct session_view *s = insert(t, session_id);
     if (s) {
         copy(s->key, sizeof s->key, key);
@@ -129,7 +130,7 @@ void telemetry_session(struct telemetry *t, const char *session_id, const char *
         copy(s->address, sizeof s->address, client_address);
         touch(s);
     }
-    t->counts.sessions++;
+    t->counts.sessions += !resumed;
     pthread_mutex_unlock(&t->lock);
 }
 

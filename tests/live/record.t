@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 
 import numpy as np
 
@@ -149,18 +150,26 @@ async def drain(server, data):
     tap.same(whole, 4, "with everything that was received, bit for bit")
 
 
-async def no_room(server):
+async def no_room(server, folder_of_data):
     async with Client(server.url) as c:
         await c.say("session_start", checkpoint_key="default", resolution=[64, 64])
         code = await c.wait("closed")
         e = c.all("error")
         tap.same((len(e) and e[0]["code"], code), ("SERVER_OVERLOAD", 1013),
                  "with less free than the floor a new session is refused: " + str(e and e[0]["message"]))
+        tap.ok(e and folder_of_data not in e[0]["message"], "the client is not told where the recordings are", e)
+    tap.ok(server.find("%s: .*MB free" % folder_of_data), "the operator is told why", server.lines)
+    try:
+        server.get("/api/ready")
+        status = 200
+    except urllib.error.HTTPError as error:
+        status = error.code
+    tap.same(status, 503, "and /api/ready says that none is taken")
 
 
 home = folder()
 server = Server("--record", home + "/data", "--set", "server.record_floor_mb=1000000000")
-asyncio.run(no_room(server))
+asyncio.run(no_room(server, home + "/data"))
 server.stop()
 server = Server("--record", home + "/data")
 asyncio.run(faithful(server, home + "/data"))
