@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "live/page.h"
 #include "live/telemetry_private.h"
 
@@ -80,9 +81,12 @@ static void answer_ready(struct call *c)
     text_printf(&c->a->body, "{\"ready\":%s}\n", ready ? "true" : "false");
 }
 
+/* asked: what the open sessions asked for, each key once; one that was written is "" then. */
 struct checkpoint_list {
     struct text *out;
     int any;
+    char (*asked)[sizeof((struct session_view *)0)->key];
+    size_t n;
 };
 
 static void put_checkpoint(void *user, const char *key, int loaded, const char *version)
@@ -92,6 +96,35 @@ static void put_checkpoint(void *user, const char *key, int loaded, const char *
     text_add(l->out, l->any++ ? "," : "");
     text_json_string(l->out, key);
     text_add(l->out, loaded ? ":true" : ":false");
+    for (size_t i = 0; i < l->n; i++)
+        if (!strcmp(l->asked[i], key))
+            l->asked[i][0] = 0;
+}
+
+/* Under telemetry's lock. Without memory for it the list is empty. */
+static void note_asked(struct checkpoint_list *l, const struct telemetry *t)
+{
+    if (!t->n || mem_alloc(&l->asked, t->n, sizeof *l->asked, "keys", NULL))
+        return;
+    for (size_t s = 0; s < t->n; s++) {
+        size_t i = 0;
+        while (i < l->n && strcmp(l->asked[i], t->session[s]->key))
+            i++;
+        if (i == l->n)
+            memcpy(l->asked[l->n++], t->session[s]->key, sizeof *l->asked);
+    }
+}
+
+/* Those found so far and "default", and as false what open sessions asked for in vain: no more keys than sessions. */
+static void put_checkpoints(struct checkpoint_list *l, struct models *models)
+{
+    if (models) {
+        models_each(models, put_checkpoint, l);
+        for (size_t i = 0; i < l->n; i++)
+            if (*l->asked[i])
+                put_checkpoint(l, l->asked[i], 0, "");
+    }
+    free(l->asked);
 }
 
 /* Since the start; what a part that is not there would count is left out. */
@@ -122,18 +155,18 @@ static void put_counters(struct text *b, const struct telemetry_sources *from,
 static void answer_status(struct call *c)
 {
     struct telemetry *t = c->t;
+    struct text *b = &c->a->body;
+    struct checkpoint_list list = {.out = b};
     pthread_mutex_lock(&t->lock);
     size_t active = t->n;
     struct telemetry_counts counts = t->counts;
+    note_asked(&list, t);
     pthread_mutex_unlock(&t->lock);
-    struct text *b = &c->a->body;
     text_add(b, "{\"status\":\"running\",");
     put_fixed(b, "uptime_seconds", telemetry_uptime(t), 3);
     text_printf(b, ",\"active_sessions\":%zu,\"total_frames_processed\":%llu,\"checkpoints_loaded\":{",
                 active, (unsigned long long)counts.events[EVENT_FRAME]);
-    struct checkpoint_list list = {.out = b};
-    if (c->h->sources.models)
-        models_each(c->h->sources.models, put_checkpoint, &list);
+    put_checkpoints(&list, c->h->sources.models);
     text_add(b, "},");
     put_text(b, "device", t->device);
     text_add(b, ",");

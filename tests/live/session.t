@@ -2,6 +2,7 @@
 """The protocol of the live loop as the deployed client sees it: start, ack, coordinates, frames, errors, two checkpoints at
 once, missing keys, resume, a second session_start, SIGHUP, variants."""
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -71,6 +72,9 @@ async def two_checkpoints(server):
         tap.same([(x["checkpoint_key"], x["checkpoint_loaded"], x["model_version"].split("@")[0]) for x in acks],
                  [("alpha", True, "alpha"), ("beta", True, "beta"), ("gamma", False, "default")],
                  "two checkpoints at once; a key without one falls back to default")
+        loaded = json.loads(server.get("/api/status"))["checkpoints_loaded"]
+        tap.same(loaded, {"alpha": True, "beta": True, "default": True, "gamma": False},
+                 "/api/status says which are loaded, and which was asked for in vain")
         tap.same([x["max_state_dim"] for x in acks], [64, 30, 64], "each with its checkpoint's max_state_dim")
         for k in range(5):
             for c in (a, b, d):
