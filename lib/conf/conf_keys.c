@@ -103,7 +103,7 @@ const struct key conf_keys[] = {
     {"server.idle_timeout_s", KEY_F64, AT(server.idle_timeout_s), 0, 1e9, NULL, "60", NULL, "silent sessions are closed; 0 = never"},
     {"server.resume_s", KEY_F64, AT(server.resume_s), 0, 1e6, NULL, "15", NULL, "a session whose connection was cut waits so long for resume"},
     {"server.max_frame_rate", KEY_F64, AT(server.max_frame_rate), 0, 1e6, NULL, "120", NULL, "messages a second of a client, over ten seconds; 0 = no limit"},
-    {"server.max_message_bytes", KEY_I64, AT(server.max_message_bytes), 1024, 1e9, NULL, "8388608", NULL, "longest message"},
+    {"server.max_message_bytes", KEY_I64, AT(server.max_message_bytes), 1024, 1e9, NULL, "8388608", NULL, "longest message, and most pixels of a full frame"},
     {"server.max_unread_bytes", KEY_I64, AT(server.max_unread_bytes), 65536, 1e9, NULL, "8388608", NULL, "what may wait for a client that does not read, before it is closed"},
     {"server.max_connections", KEY_I64, AT(server.max_connections), 1, 1e6, NULL, "2048", NULL, "connections at a time"},
     {"server.max_per_address", KEY_I64, AT(server.max_per_address), 1, 1e6, NULL, "512", NULL, "connections of one address"},

@@ -321,6 +321,7 @@ void message_reset(struct message *m)
                             .capacity = m->capacity,
                             .uv = m->uv,
                             .value = m->value,
+                            .image_limit = m->image_limit,
                             .state_capacity = m->state_capacity,
                             .state = m->state};
     snprintf(fresh.checkpoint_key, sizeof fresh.checkpoint_key, "default");

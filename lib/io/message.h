@@ -46,6 +46,7 @@ struct message {
     float *state;
     uint8_t *image; /* full_frame_base64 decoded, row 0 = top, or NULL */
     uint32_t image_w, image_h;
+    size_t image_limit; /* the caller's, kept: pixels of a full frame; 0: 2^25 */
     enum message_fault
         fault; /* MESSAGE_FAULT_NONE when the message is a client's and sound, or memory is short */
 };

@@ -193,9 +193,9 @@ int message_take_png(struct message_reader *r, const char *name, const void *png
         SIZE_AT = 16,
         SIZE_END = 24
     }; /* width and height in the header chunk, which is always the first */
-    if (n >= SIZE_END &&
-        big_endian(source.at + SIZE_AT) * big_endian(source.at + SIZE_AT + 4) > (uint64_t)IMAGE_PIXELS)
-        return message_refuse(r, r->usual, "%s: is of more than %d pixels", name, IMAGE_PIXELS);
+    size_t limit = m->image_limit && m->image_limit < IMAGE_PIXELS ? m->image_limit : IMAGE_PIXELS;
+    if (n >= SIZE_END && big_endian(source.at + SIZE_AT) * big_endian(source.at + SIZE_AT + 4) > limit)
+        return message_refuse(r, r->usual, "%s: is of more than %zu pixels", name, limit);
     if (png_decode(read_bytes, &source, name, &m->image, &m->image_w, &m->image_h, &why))
         return message_refuse(r, r->usual, "%s", why.text);
     flip(m->image, m->image_w, m->image_h);

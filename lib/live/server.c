@@ -232,6 +232,8 @@ int server_open(struct server **out, const struct server_options *o, struct err 
         return r;
     *v = (struct server){.o = *o,
                          .c = o->config,
+                         /* what a client could not send uncompressed, it cannot send compressed either */
+                         .message = {.image_limit = (size_t)o->config->server.max_message_bytes},
                          .starts = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER}};
     struct telemetry_options t = {.version = o->version, .device = o->device, .log = o->log_metrics};
     v->config_json = config_json(o->config);

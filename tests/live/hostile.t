@@ -88,22 +88,23 @@ cases = [
     # pictures
     ("base64 that is none", text(full_frame_base64='"@@@@"').replace("frame_data", "frame_data_debug", 1), {BAD}),
     ("a PNG that is none", text(full_frame_base64='"aGVsbG8gd29ybGQh"').replace("frame_data", "frame_data_debug", 1), {BAD}),
-    ("a PNG of 60000x60000", None, {BAD}),
+    ("a PNG of 60000x60000", (60000, 60000, 10), {BAD}),
+    ("a black PNG of 4096x4096, sound, of more pixels than a message may have bytes", (4096, 4096, 4096), {BAD}),
 ]
 keys = ["../../etc/passwd", "/etc/passwd", "..", ".hidden", "a/b", "a\\\\b", "", "x" * 65, "a b", "a%2fb", "ключ", "a\\u0000b",
         "a\\n"]
 
 
-def huge_png():
-    """A few bytes that claim 60000x60000 pixels."""
+def huge_png(width, height, rows):
+    """A few bytes that claim so many pixels, and hold some rows of them."""
     import base64
     import struct
     import zlib
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    data = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress(bytes(60001 * 10))) + chunk(b"IEND", b""))
+    data = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(bytes((width + 1) * rows))) + chunk(b"IEND", b""))
     return base64.b64encode(data).decode()
 
 
@@ -114,8 +115,8 @@ async def errors(server, data):
         ack = await c.start()
         wrong = []
         for k, (name, message, want) in enumerate(cases):
-            if message is None:
-                message = text(full_frame_base64='"%s"' % huge_png()).replace("frame_data", "frame_data_debug", 1)
+            if isinstance(message, tuple):
+                message = text(full_frame_base64='"%s"' % huge_png(*message)).replace("frame_data", "frame_data_debug", 1)
             got = await c.error(data=message)
             if got not in want:
                 wrong.append("%s: %s, wanted %s" % (name, got, "/".join(sorted(want))))
