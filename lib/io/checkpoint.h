@@ -40,6 +40,9 @@ struct checkpoint {
 /* Reads all of it; optimiser moments only when with_optimizer. `_orig_mod.` prefixes are stripped, query_grid and
  * num_batches_tracked skipped. */
 int checkpoint_read(struct checkpoint *c, const char *path, int with_optimizer, struct err *e);
+/* The same from a private copy under $TMPDIR, for a file that somebody may be writing to: libhdf5 crashes on bytes that change
+ * under it. ERR_TEMPFAIL: it changed while it was copied. No moments. */
+int checkpoint_read_copy(struct checkpoint *c, const char *path, struct err *e);
 void checkpoint_release(struct checkpoint *c);
 const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, const char *name);
 /* Writes through a .part file; sha256 over the tensors' bytes in order. no_history as for recordings. */

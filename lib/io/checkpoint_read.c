@@ -1,9 +1,11 @@
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -259,16 +261,15 @@ static int check_model(hid_t file, const char *shown, struct err *e)
     return bad;
 }
 
-int checkpoint_read(struct checkpoint *c, const char *path, int with_optimizer, struct err *e)
+/* path, or the copy of it in spool; spool is released in any case. */
+static int read_file(struct checkpoint *c, const char *path, struct spool *spool, int with_optimizer,
+                     struct err *e)
 {
     hid_t file;
-    struct spool spool = {.file = {.slot = -1}};
-    *c = (struct checkpoint){.score = NAN};
     const char *shown = !strcmp(path, "-") ? "standard input" : path;
     snprintf(c->path, sizeof c->path, "%s", shown);
-    int bad = spool_needed(path) ? spool_input(&spool, path, e) : 0;
-    bad = bad ? bad : h5_open(&file, spool.path ? spool.path : path, shown, e);
-    spool_release(&spool);
+    int bad = h5_open(&file, spool->path ? spool->path : path, shown, e);
+    spool_release(spool);
     if (bad)
         return bad;
     bad = check_model(file, shown, e);
@@ -282,6 +283,37 @@ int checkpoint_read(struct checkpoint *c, const char *path, int with_optimizer, 
     if (bad)
         checkpoint_release(c);
     return bad;
+}
+
+int checkpoint_read(struct checkpoint *c, const char *path, int with_optimizer, struct err *e)
+{
+    struct spool spool = {.file = {.slot = -1}};
+    *c = (struct checkpoint){.score = NAN};
+    int bad = spool_needed(path) ? spool_input(&spool, path, e) : 0;
+    return bad ? bad : read_file(c, path, &spool, with_optimizer, e);
+}
+
+static int same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+int checkpoint_read_copy(struct checkpoint *c, const char *path, struct err *e)
+{
+    struct spool spool = {.file = {.slot = -1}};
+    struct stat before, after;
+    *c = (struct checkpoint){.score = NAN};
+    if (stat(path, &before))
+        return err_set(e, ERR_NOINPUT, "%s: cannot open: %s", path, strerror(errno));
+    int bad = spool_input(&spool, path, e);
+    if (bad)
+        return bad;
+    if (stat(path, &after) || !same_file(&before, &after)) {
+        spool_release(&spool);
+        return err_set(e, ERR_TEMPFAIL, "%s: changed while it was read", path);
+    }
+    return read_file(c, path, &spool, 0, e);
 }
 
 void checkpoint_release(struct checkpoint *c)

@@ -114,7 +114,7 @@ int weights_load(struct weights **w, const char *path, const char *name, const c
 {
     struct checkpoint c;
     *w = NULL;
-    int r = checkpoint_read(&c, path, 0, e);
+    int r = checkpoint_read_copy(&c, path, e);
     if (r)
         return r;
     struct weights *it = NULL;
