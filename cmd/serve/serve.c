@@ -86,11 +86,9 @@ static int check_device(const struct server_options *o, struct err *e)
 
 int serve_check(const struct server_options *o, struct err *e)
 {
-    int r = o->checkpoints ? check_folder("--checkpoints", o->checkpoints, e) : 0;
-    if (!r && !o->cert != !o->key)
-        r = err_set(e, ERR_USAGE, "--cert and --key: one needs the other");
-    if (!r && o->record_reconstruction && !o->record)
-        r = err_set(e, ERR_USAGE, "--record-reconstruction: needs --record DIR");
+    int r = server_check(o, e);
+    if (!r && o->checkpoints)
+        r = check_folder("--checkpoints", o->checkpoints, e);
     if (!r && o->record_strict && !o->record)
         r = err_set(e, ERR_USAGE, "--record-mode: needs --record DIR");
     r = r ? r : check_file("--cert", o->cert, e);

@@ -137,7 +137,7 @@ static void on_written(void *user, uint64_t session, uint64_t ordinal, double se
 
 /* --- opening --- */
 
-static int check(const struct server_options *o, struct err *e)
+int server_check(const struct server_options *o, struct err *e)
 {
     const struct config *c = o->config;
     if (c->sampling.default_sample_count > c->server.max_samples)
@@ -153,7 +153,7 @@ static int check(const struct server_options *o, struct err *e)
     if (o->record_reconstruction && !o->record)
         return err_set(e, ERR_USAGE, "--record-reconstruction: needs --record DIR");
     if (!o->cert != !o->key)
-        return err_set(e, ERR_USAGE, "--cert and --key: go together");
+        return err_set(e, ERR_USAGE, "--cert and --key: one needs the other");
     return 0;
 }
 
@@ -226,7 +226,7 @@ static int open_recorder(struct server *v, struct err *e)
 int server_open(struct server **out, const struct server_options *o, struct err *e)
 {
     struct server *v;
-    int r = check(o, e);
+    int r = server_check(o, e);
     r = r ? r : mem_alloc(&v, 1, sizeof *v, "the server", e);
     if (r)
         return r;

@@ -26,6 +26,8 @@ struct server_options {
     int null_model; /* no inference at all (the I/O ceiling) */
 };
 
+/* What is wrong in the options whatever the machine holds; server_open begins with it. */
+int server_check(const struct server_options *o, struct err *e);
 int server_open(struct server **s, const struct server_options *o, struct err *e);
 int server_port(const struct server *s);
 /* Serves until SIGTERM or SIGINT was told to server_signal, then drains: 0. */

@@ -31,6 +31,14 @@ setup() {
     sgaps-serve --dry-run --checkpoints runs
 }
 
+@test "--dry-run refuses what a start would refuse" {
+    run -78 --separate-stderr sgaps-serve --dry-run --set server.resolution=[16,16] --set sampling.default_sample_count=300
+    [[ $stderr == *"more than the 256 pixels"* ]]
+    [ -z "$output" ]
+    run -64 --separate-stderr sgaps-serve --dry-run --record-reconstruction
+    [[ $stderr == *"needs --record"* ]]
+}
+
 @test "a full disk under --dry-run" {
     run -74 --separate-stderr sh -c 'sgaps-serve --dry-run >/dev/full'
 }
