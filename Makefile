@@ -7,6 +7,7 @@
 .DEFAULT_GOAL := all
 VERSION := 0.1.0
 include mk/build.mk
+include mk/cuda.mk
 include mk/check.mk
 include mk/install.mk
 include mk/demo.mk

@@ -2,7 +2,7 @@
  *
  *   ref   plain C, sums in double: the oracle of every test         lib/op/ref
  *   cpu   oneDNN matrix products and convolutions, OpenMP loops      lib/op/cpu
- *   cuda  a shared object loaded at run time                         lib/op/cuda
+ *   cuda  a shared object loaded at run time: libsgaps-cuda.so       lib/op/cuda
  *
  * Conventions
  * - Row-major. A token matrix is (rows, D); an image is (B,H,W,C), which is the same memory as (B*H*W, C) rows.
@@ -35,6 +35,10 @@ struct op_ctx {
     const struct op_table *ops;
     int threads; /* CPU threads */
     int bf16;    /* activations are bfloat16 */
+    int tf32;    /* cuda: fp32 products may round their factors to tf32 */
+    int device;  /* cuda: which one, from 0 */
+    size_t
+        tile_rows; /* set by open: how many rows of queries are best taken through the layers at once in evaluation */
     void *state; /* the backend's own: primitives by shape, scratch, stream */
 };
 
@@ -109,6 +113,26 @@ struct op_table {
     void (*download_act)(struct op_ctx *ctx, float *host, const act *device, size_t n);
     void (*zero)(struct op_ctx *ctx, void *p, size_t bytes);
     void (*synchronise)(struct op_ctx *ctx);
+    /* Activations to floats and back, on the device; n elements. */
+    void (*to_float)(struct op_ctx *ctx, size_t n, const act *x, float *y);
+    void (*to_act)(struct op_ctx *ctx, size_t n, const float *x, act *y);
+    /* Waits, and returns the first failure of what was started before: operations that return nothing fail here, and
+     * everything they wrote is void. ERR_UNAVAILABLE: the device is lost. */
+    int (*check)(struct op_ctx *ctx, struct err *e);
+    /* What the device is called, and its memory in bytes: for the start-up line, and to say what would fit. */
+    const char *(*device_name)(struct op_ctx *ctx);
+    void (*memory)(struct op_ctx *ctx, size_t *available, size_t *total);
+    /* The caller has written to the parameters p (n floats, one block of alloc). A backend that multiplies in bf16
+     * keeps a rounded copy of every block it was told of; adamw keeps that up to date itself. n = 0: forget p. */
+    int (*parameters_changed)(struct op_ctx *ctx, const float *p, size_t n, struct err *e);
+    /* A sequence of operations on the same memory, recorded once and run again as one, where launches cost more than
+     * work. Between record_begin and record_end operations are noted, not run; none of them may take memory, wait, or
+     * return a number, so the same sequence has run once before. record_end's *recording is freed by record_free; any
+     * memory it used stays where it is until then. NULL where a backend has none of this. */
+    int (*record_begin)(struct op_ctx *ctx, struct err *e);
+    int (*record_end)(struct op_ctx *ctx, void **recording, struct err *e);
+    int (*record_run)(struct op_ctx *ctx, void *recording, struct err *e);
+    void (*record_free)(struct op_ctx *ctx, void *recording);
 
     /* --- matrix products --- */
     int (*linear)(struct op_ctx *ctx, const struct op_linear *p, const act *x, act *y, struct err *e);
@@ -230,9 +254,27 @@ struct op_table {
                   float *v);
 };
 
-/* "ref", "cpu"; "cuda" once it is there. Opens the backend: ctx is ready for use. threads 0: all cores. */
-int op_open(struct op_ctx *ctx, const char *backend, int threads, int bf16, struct err *e);
+/* How to compute. */
+enum op_precision { OP_FP32, OP_BF16, OP_TF32, OP_PRECISION_AUTO };
+
+/* Opens a backend: ctx is ready for use. "ref", "cpu", "cuda", "cuda:N" (the N-th device), "auto": the first CUDA device
+ * where there is one, else cpu. threads 0: all cores. OP_PRECISION_AUTO: bf16 on cuda, fp32 elsewhere.
+ * ERR_UNAVAILABLE: no such device, or it has no such precision; the text says why. */
+int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precision precision, struct err *e);
 void op_close(struct op_ctx *ctx);
+/* 0 where a CUDA device can be used, else the reason in e. The library is looked for once: the file SGAPS_CUDA_LIBRARY
+ * names, else libsgaps-cuda.so beside the program, in ../lib and in the system's folders. */
+int op_cuda_available(struct err *e);
+
+/* What libsgaps-cuda.so gives, under the name sgaps_cuda_backend. version must be OP_CUDA_VERSION of the program that
+ * loads it: the two are built together. */
+#define OP_CUDA_VERSION 1
+struct op_cuda_backend {
+    unsigned version;
+    size_t table_size, ctx_size; /* sizeof: a second guard */
+    const struct op_table *table;
+    int (*device_count)(struct err *e); /* devices; 0 with the reason in e */
+};
 
 extern const struct op_table op_ref, op_cpu;
 

@@ -2,30 +2,63 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/parse.h"
+#include "op/cuda_library.h"
 #include "op/op.h"
 
-static const struct op_table *table_named(const char *backend)
+static const struct op_table *table_named(const char *device)
 {
     static const struct op_table *const tables[] = {&op_cpu, &op_ref};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        if (!strcmp(tables[i]->name, backend))
+        if (!strcmp(tables[i]->name, device))
             return tables[i];
     return NULL;
 }
 
-int op_open(struct op_ctx *ctx, const char *backend, int threads, int bf16, struct err *e)
+static int is_cuda(const char *device)
+{
+    return !strncmp(device, "cuda", 4) && (!device[4] || device[4] == ':');
+}
+
+/* "cuda" or "cuda:N". */
+static int open_cuda(struct op_ctx *ctx, const char *device, struct err *e)
+{
+    int64_t number = 0;
+    int count, code = cuda_library_table(&ctx->ops, &count, e);
+    if (!code && device[4])
+        code = parse_i64(device + 5, 0, 1023, "device", &number, ERR_UNAVAILABLE, e);
+    if (!code && number >= count)
+        code = err_set(e, ERR_UNAVAILABLE, "there %s %d CUDA device%s, numbered from 0",
+                       count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
+    ctx->device = (int)number;
+    return code ? err_prefix(e, "%s: ", device) : 0;
+}
+
+int op_cuda_available(struct err *e)
+{
+    const struct op_table *table;
+    int count;
+    return cuda_library_table(&table, &count, e);
+}
+
+int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precision precision, struct err *e)
 {
     memset(ctx, 0, sizeof *ctx);
-    const struct op_table *ops = table_named(backend);
-    if (!ops && !strncmp(backend, "cuda", 4))
-        return err_set(e, ERR_UNAVAILABLE, "%s: built without CUDA (--device cpu)", backend);
-    if (!ops)
-        return err_set(e, ERR_UNAVAILABLE, "%s: no such device (cpu, ref)", backend);
+    if (!strcmp(device, "auto"))
+        device = op_cuda_available(NULL) ? "cpu" : "cuda";
+    int cuda = is_cuda(device), code = 0;
+    if (cuda)
+        code = open_cuda(ctx, device, e);
+    else if (!(ctx->ops = table_named(device)))
+        code = err_set(e, ERR_UNAVAILABLE, "%s: no such device (cpu, cuda, cuda:N, auto)", device);
+    if (!code && !cuda && precision == OP_TF32)
+        code = err_set(e, ERR_UNAVAILABLE, "precision tf32 is a CUDA device's (--precision fp32)");
     ctx->threads = threads > 0 ? threads : omp_get_max_threads();
-    ctx->bf16 = bf16;
+    ctx->bf16 = precision == OP_BF16 || (precision == OP_PRECISION_AUTO && cuda);
+    ctx->tf32 = precision == OP_TF32;
     /* Before open, which may put the table for this machine's instruction set in its place. */
-    ctx->ops = ops;
-    int code = ops->open(ctx, e);
+    if (!code)
+        code = ctx->ops->open(ctx, e);
     if (code)
         memset(ctx, 0, sizeof *ctx);
     return code;

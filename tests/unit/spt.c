@@ -560,7 +560,7 @@ int main(void)
     test_flops();
     test_scale();
     struct op_ctx ctx;
-    ok(op_open(&ctx, "cuda", 1, 0, &e) == ERR_UNAVAILABLE, "%s", e.text);
+    ok(op_open(&ctx, "cuda", 1, OP_FP32, &e) == ERR_UNAVAILABLE, "%s", e.text);
     ok(op_open(&ctx, "tpu", 1, 0, &e) == ERR_UNAVAILABLE, "%s", e.text);
     return tap_done();
 }

@@ -4,6 +4,7 @@
 #define SGAPS_OP_CPU_CPU_H
 
 #include "op/cpu/onednn.h"
+#include "op/host_device.h"
 #include "op/op.h"
 
 /* Sums over rows are taken in blocks of at most this many columns, so that partial sums fit what open has taken. */
@@ -21,13 +22,7 @@ int cpu_scratch(struct op_ctx *ctx, size_t n, float **p, struct err *e);
 
 int cpu_open(struct op_ctx *ctx, struct err *e);
 void cpu_close(struct op_ctx *ctx);
-int cpu_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e);
-void cpu_free(struct op_ctx *ctx, void *p);
-void cpu_copy(struct op_ctx *ctx, void *to, const void *from, size_t bytes);
-void cpu_copy_act(struct op_ctx *ctx, act *to, const float *from, size_t n);
-void cpu_read_act(struct op_ctx *ctx, float *to, const act *from, size_t n);
-void cpu_zero(struct op_ctx *ctx, void *p, size_t bytes);
-void cpu_synchronise(struct op_ctx *ctx);
+const char *cpu_device_name(struct op_ctx *ctx);
 
 /* What each of the three units gives: its table, and its probe for cpu_probe.c. */
 struct cpu_build {

@@ -1,7 +1,6 @@
 /* The backend's door: which instruction set, memory, and what every operation shares. */
 #include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "op/cpu/cpu.h"
@@ -24,7 +23,9 @@ const struct cpu_build *cpu_chosen(void)
 
 int cpu_open(struct op_ctx *ctx, struct err *e)
 {
+    enum { TILE = 1024 }; /* rows that stay in the cache from layer to layer */
     struct cpu_state *s;
+    ctx->tile_rows = TILE;
     if (ctx->bf16)
         return err_set(e, ERR_UNAVAILABLE, "precision bf16 is not built for the cpu: use --precision fp32");
     if (ctx->threads < 1)
@@ -73,45 +74,10 @@ int cpu_scratch(struct op_ctx *ctx, size_t n, float **p, struct err *e)
     return 0;
 }
 
-int cpu_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e)
+const char *cpu_device_name(struct op_ctx *ctx)
 {
     (void)ctx;
-    return mem_alloc(p, bytes, 1, "memory of the cpu backend", e);
-}
-
-void cpu_free(struct op_ctx *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
-void cpu_copy(struct op_ctx *ctx, void *to, const void *from, size_t bytes)
-{
-    (void)ctx;
-    if (bytes)
-        memcpy(to, from, bytes);
-}
-
-void cpu_copy_act(struct op_ctx *ctx, act *to, const float *from, size_t n)
-{
-    cpu_copy(ctx, to, from, n * sizeof(float));
-}
-
-void cpu_read_act(struct op_ctx *ctx, float *to, const act *from, size_t n)
-{
-    cpu_copy(ctx, to, from, n * sizeof(float));
-}
-
-void cpu_zero(struct op_ctx *ctx, void *p, size_t bytes)
-{
-    (void)ctx;
-    if (bytes)
-        memset(p, 0, bytes);
-}
-
-void cpu_synchronise(struct op_ctx *ctx)
-{
-    (void)ctx;
+    return cpu_chosen()->isa;
 }
 
 /* What the caller names; once open, ctx->ops is the table of the machine's instruction set. */

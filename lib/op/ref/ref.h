@@ -2,19 +2,13 @@
 #ifndef SGAPS_OP_REF_REF_H
 #define SGAPS_OP_REF_REF_H
 
+#include "op/host_device.h"
 #include "op/op.h"
 
 /* device_ref.c */
 int ref_open(struct op_ctx *ctx, struct err *e);
 void ref_close(struct op_ctx *ctx);
-int ref_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e);
-void ref_free(struct op_ctx *ctx, void *p);
-void ref_upload(struct op_ctx *ctx, void *device, const void *host, size_t bytes);
-void ref_download(struct op_ctx *ctx, void *host, const void *device, size_t bytes);
-void ref_upload_act(struct op_ctx *ctx, act *device, const float *host, size_t n);
-void ref_download_act(struct op_ctx *ctx, float *host, const act *device, size_t n);
-void ref_zero(struct op_ctx *ctx, void *p, size_t bytes);
-void ref_synchronise(struct op_ctx *ctx);
+const char *ref_device_name(struct op_ctx *ctx);
 
 /* linear_ref.c */
 int ref_linear(struct op_ctx *ctx, const struct op_linear *p, const act *x, act *y, struct err *e);

@@ -1,0 +1,246 @@
+/* The backend's door: device, memory, moves between host and device, failures. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "op/cuda/linear.cuh"
+#include "op/cuda/number.cuh"
+#include "op/cuda/ops.cuh"
+#include "op/cuda/parameters.cuh"
+
+enum { STAGING = 8 << 20 };
+
+int cuda_try(cudaError_t status, const char *what, struct err *e)
+{
+    if (status == cudaSuccess)
+        return 0;
+    int lost = status != cudaErrorMemoryAllocation && status != cudaErrorInvalidValue;
+    return err_set(e, lost ? ERR_UNAVAILABLE : ERR_INTERNAL, "CUDA %s: %s", what, cudaGetErrorString(status));
+}
+
+void cuda_note(struct op_ctx *ctx, cudaError_t status, const char *what)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    if (status != cudaSuccess && !s->failure.code)
+        cuda_try(status, what, &s->failure);
+}
+
+int cuda_check(struct op_ctx *ctx, struct err *e)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    cuda_note(ctx, cudaStreamSynchronize(s->stream), "a kernel");
+    if (s->failure.code && e)
+        *e = s->failure;
+    return s->failure.code;
+}
+
+/* What open took so far, in the order it took it. */
+static int take_all(struct op_ctx *ctx, struct cuda_state *s, struct err *e)
+{
+    struct cudaDeviceProp properties;
+    int r = cuda_try(cudaSetDevice(ctx->device), "device", e);
+    if (!r)
+        r = cuda_try(cudaGetDeviceProperties(&properties, ctx->device), "device", e);
+    if (r)
+        return r;
+    snprintf(s->name, sizeof s->name, "%.120s", properties.name);
+    s->multiprocessors = properties.multiProcessorCount;
+    s->shared_max = properties.sharedMemPerBlockOptin;
+    if (properties.major < 8)
+        return err_set(e, ERR_UNAVAILABLE, "%s has compute capability %d.%d, 8.0 or later is needed (use --device cpu)",
+                       s->name, properties.major, properties.minor);
+    r = cuda_try(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "stream", e);
+    for (int i = 0; i < 2 && !r; i++) {
+        r = cuda_try(cudaMallocHost((void **)&s->staging[i], STAGING), "pinned memory", e);
+        if (!r)
+            r = cuda_try(cudaEventCreateWithFlags(&s->staged[i], cudaEventDisableTiming), "event", e);
+    }
+    if (!r && cublasLtCreate(&s->blas) != CUBLAS_STATUS_SUCCESS)
+        r = err_set(e, ERR_UNAVAILABLE, "cuBLASLt cannot start on %s", s->name);
+    if (!r)
+        r = cuda_linear_open(&s->plans, e);
+    return r ? r : cuda_mirrors_open(&s->mirrors, e);
+}
+
+int cuda_open(struct op_ctx *ctx, struct err *e)
+{
+    struct cuda_state *s = (struct cuda_state *)calloc(1, sizeof *s);
+    if (!s)
+        return err_memory(e, "the cuda backend", sizeof *s);
+    ctx->state = s;
+    ctx->tile_rows = 1 << 16;
+    int r = take_all(ctx, s, e);
+    if (r)
+        cuda_close(ctx);
+    return r;
+}
+
+void cuda_close(struct op_ctx *ctx)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    if (!s)
+        return;
+    if (s->stream)
+        cudaStreamSynchronize(s->stream);
+    cuda_mirrors_close(s->mirrors);
+    cuda_linear_close(s->plans);
+    if (s->blas)
+        cublasLtDestroy(s->blas);
+    for (int i = 0; i < 2; i++) {
+        if (s->staged[i])
+            cudaEventDestroy(s->staged[i]);
+        cudaFreeHost(s->staging[i]);
+    }
+    cudaFree(s->scratch);
+    if (s->stream)
+        cudaStreamDestroy(s->stream);
+    free(s);
+    ctx->state = NULL;
+}
+
+const char *cuda_device_name(struct op_ctx *ctx)
+{
+    return cuda_state_of(ctx)->name;
+}
+
+void cuda_memory(struct op_ctx *ctx, size_t *available, size_t *total)
+{
+    *available = *total = 0;
+    cuda_note(ctx, cudaMemGetInfo(available, total), "memory");
+}
+
+int cuda_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e)
+{
+    size_t available, total;
+    *p = NULL;
+    if (cudaMalloc(p, bytes ? bytes : 1) != cudaSuccess) {
+        cudaGetLastError(); /* what it leaves behind would be the next launch's */
+        cuda_memory(ctx, &available, &total);
+        return err_set(e, ERR_INTERNAL, "%s: out of memory: %.3g GB wanted, %.3g of %.3g GB are free",
+                       cuda_state_of(ctx)->name, (double)bytes / 1e9, (double)available / 1e9, (double)total / 1e9);
+    }
+    cuda_zero(ctx, *p, bytes);
+    return 0;
+}
+
+void cuda_free(struct op_ctx *ctx, void *p)
+{
+    if (!p)
+        return;
+    cuda_mirrors_forget(ctx, p);
+    cuda_note(ctx, cudaStreamSynchronize(cuda_state_of(ctx)->stream), "a kernel");
+    cuda_note(ctx, cudaFree(p), "memory");
+}
+
+int cuda_scratch(struct op_ctx *ctx, size_t n, void **p, struct err *e)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    *p = NULL;
+    if (n > s->scratch_size) {
+        if (s->recording)
+            return err_set(e, ERR_INTERNAL, "an operation takes memory while it is recorded");
+        cuda_free(ctx, s->scratch);
+        s->scratch = NULL;
+        s->scratch_size = 0;
+        int r = cuda_alloc(ctx, &s->scratch, n, e);
+        if (r)
+            return err_prefix(e, "scratch memory: ");
+        s->scratch_size = n;
+    }
+    *p = s->scratch;
+    return 0;
+}
+
+void *cuda_scratch_or_note(struct op_ctx *ctx, size_t n)
+{
+    struct err e = {};
+    void *p;
+    if (cuda_scratch(ctx, n, &p, &e) && !cuda_state_of(ctx)->failure.code)
+        cuda_state_of(ctx)->failure = e;
+    return p;
+}
+
+void cuda_upload(struct op_ctx *ctx, void *device, const void *host, size_t bytes)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    for (size_t done = 0, n; done < bytes; done += n) {
+        int i = s->staging_next;
+        n = bytes - done < STAGING ? bytes - done : STAGING;
+        cuda_note(ctx, cudaEventSynchronize(s->staged[i]), "upload");
+        memcpy(s->staging[i], (const char *)host + done, n);
+        cuda_note(ctx, cudaMemcpyAsync((char *)device + done, s->staging[i], n, cudaMemcpyHostToDevice, s->stream), "upload");
+        cuda_note(ctx, cudaEventRecord(s->staged[i], s->stream), "upload");
+        s->staging_next = !i;
+    }
+}
+
+void cuda_download(struct op_ctx *ctx, void *host, const void *device, size_t bytes)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    if (!bytes)
+        return;
+    cuda_note(ctx, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, s->stream), "download");
+    cuda_note(ctx, cudaStreamSynchronize(s->stream), "download");
+}
+
+/* Through scratch memory in pieces. */
+void cuda_upload_act(struct op_ctx *ctx, act *device, const float *host, size_t n)
+{
+    if (!ctx->bf16) {
+        cuda_upload(ctx, device, host, n * sizeof(float));
+        return;
+    }
+    enum { PIECE = STAGING / sizeof(float) };
+    float *room = (float *)cuda_scratch_or_note(ctx, (n < PIECE ? n : PIECE) * sizeof(float));
+    for (size_t done = 0, k; room && done < n; done += k) {
+        k = n - done < PIECE ? n - done : PIECE;
+        cuda_upload(ctx, room, host + done, k * sizeof(float));
+        cuda_to_act(ctx, k, room, (bf16 *)device + done);
+    }
+}
+
+void cuda_download_act(struct op_ctx *ctx, float *host, const act *device, size_t n)
+{
+    if (!ctx->bf16) {
+        cuda_download(ctx, host, device, n * sizeof(float));
+        return;
+    }
+    float *room = (float *)cuda_scratch_or_note(ctx, n * sizeof(float));
+    if (!room)
+        return;
+    cuda_to_float(ctx, n, device, room);
+    cuda_download(ctx, host, room, n * sizeof(float));
+}
+
+void cuda_zero(struct op_ctx *ctx, void *p, size_t bytes)
+{
+    if (bytes)
+        cuda_note(ctx, cudaMemsetAsync(p, 0, bytes, cuda_state_of(ctx)->stream), "memset");
+}
+
+void cuda_synchronise(struct op_ctx *ctx)
+{
+    cuda_note(ctx, cudaStreamSynchronize(cuda_state_of(ctx)->stream), "a kernel");
+}
+
+template <typename From, typename To> static __global__ void convert(size_t n, const From *x, To *y)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
+        store(y + i, to_float(x[i]));
+}
+
+/* As many blocks as keep the device busy; the kernel strides over the rest. */
+static unsigned convert_blocks(struct op_ctx *ctx, size_t n)
+{
+    size_t all = blocks_for(n, 256), busy = (size_t)cuda_state_of(ctx)->multiprocessors * 16;
+    return (unsigned)(all < busy ? all : busy);
+}
+
+void cuda_to_float(struct op_ctx *ctx, size_t n, const act *x, float *y)
+{
+    by_act(ctx, [&](auto *type) { launch(ctx, convert_blocks(ctx, n), 256, 0, convert<std::remove_reference_t<decltype(*type)>, float>, n, (decltype(type))x, y); });
+}
+
+void cuda_to_act(struct op_ctx *ctx, size_t n, const float *x, act *y)
+{
+    by_act(ctx, [&](auto *type) { launch(ctx, convert_blocks(ctx, n), 256, 0, convert<float, std::remove_reference_t<decltype(*type)>>, n, x, (decltype(type))y); });
+}
