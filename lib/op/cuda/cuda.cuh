@@ -59,7 +59,8 @@ void *cuda_scratch_or_note(struct op_ctx *ctx, size_t n);
 /* Runs kernel(args...) on the context's stream. shared: dynamic shared memory of a block in bytes, which the kernel gets
  * from shared_memory(). A grid of no blocks launches nothing. */
 template <typename... P, typename... A>
-static inline void launch(struct op_ctx *ctx, dim3 grid, dim3 block, size_t shared, void (*kernel)(P...), A... args)
+static inline void launch(struct op_ctx *ctx, dim3 grid, dim3 block, size_t shared, void (*kernel)(P...),
+                          A... args)
 {
     if (!grid.x || !grid.y || !grid.z)
         return;
@@ -69,7 +70,9 @@ static inline void launch(struct op_ctx *ctx, dim3 grid, dim3 block, size_t shar
     config.dynamicSmemBytes = shared;
     config.stream = cuda_state_of(ctx)->stream;
     if (shared > 48 * 1024)
-        cuda_note(ctx, cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared),
+        cuda_note(ctx,
+                  cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                       (int)shared),
                   "shared memory");
     cuda_note(ctx, cudaLaunchKernelEx(&config, kernel, P(args)...), "launch");
 }

@@ -46,8 +46,9 @@ static int take_all(struct op_ctx *ctx, struct cuda_state *s, struct err *e)
     s->multiprocessors = properties.multiProcessorCount;
     s->shared_max = properties.sharedMemPerBlockOptin;
     if (properties.major < 8)
-        return err_set(e, ERR_UNAVAILABLE, "%s has compute capability %d.%d, 8.0 or later is needed (use --device cpu)",
-                       s->name, properties.major, properties.minor);
+        return err_set(e, ERR_UNAVAILABLE,
+                       "%s has compute capability %d.%d, 8.0 or later is needed (use --device cpu)", s->name,
+                       properties.major, properties.minor);
     r = cuda_try(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "stream", e);
     for (int i = 0; i < 2 && !r; i++) {
         r = cuda_try(cudaMallocHost((void **)&s->staging[i], STAGING), "pinned memory", e);
@@ -116,7 +117,8 @@ int cuda_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e)
         cudaGetLastError(); /* what it leaves behind would be the next launch's */
         cuda_memory(ctx, &available, &total);
         return err_set(e, ERR_INTERNAL, "%s: out of memory: %.3g GB wanted, %.3g of %.3g GB are free",
-                       cuda_state_of(ctx)->name, (double)bytes / 1e9, (double)available / 1e9, (double)total / 1e9);
+                       cuda_state_of(ctx)->name, (double)bytes / 1e9, (double)available / 1e9,
+                       (double)total / 1e9);
     }
     cuda_zero(ctx, *p, bytes);
     return 0;
@@ -167,7 +169,9 @@ void cuda_upload(struct op_ctx *ctx, void *device, const void *host, size_t byte
         n = bytes - done < STAGING ? bytes - done : STAGING;
         cuda_note(ctx, cudaEventSynchronize(s->staged[i]), "upload");
         memcpy(s->staging[i], (const char *)host + done, n);
-        cuda_note(ctx, cudaMemcpyAsync((char *)device + done, s->staging[i], n, cudaMemcpyHostToDevice, s->stream), "upload");
+        cuda_note(ctx,
+                  cudaMemcpyAsync((char *)device + done, s->staging[i], n, cudaMemcpyHostToDevice, s->stream),
+                  "upload");
         cuda_note(ctx, cudaEventRecord(s->staged[i], s->stream), "upload");
         s->staging_next = !i;
     }
@@ -237,10 +241,16 @@ static unsigned convert_blocks(struct op_ctx *ctx, size_t n)
 
 void cuda_to_float(struct op_ctx *ctx, size_t n, const act *x, float *y)
 {
-    by_act(ctx, [&](auto *type) { launch(ctx, convert_blocks(ctx, n), 256, 0, convert<std::remove_reference_t<decltype(*type)>, float>, n, (decltype(type))x, y); });
+    by_act(ctx, [&](auto *type) {
+        launch(ctx, convert_blocks(ctx, n), 256, 0, convert<std::remove_reference_t<decltype(*type)>, float>,
+               n, (decltype(type))x, y);
+    });
 }
 
 void cuda_to_act(struct op_ctx *ctx, size_t n, const float *x, act *y)
 {
-    by_act(ctx, [&](auto *type) { launch(ctx, convert_blocks(ctx, n), 256, 0, convert<float, std::remove_reference_t<decltype(*type)>>, n, x, (decltype(type))y); });
+    by_act(ctx, [&](auto *type) {
+        launch(ctx, convert_blocks(ctx, n), 256, 0, convert<float, std::remove_reference_t<decltype(*type)>>,
+               n, x, (decltype(type))y);
+    });
 }

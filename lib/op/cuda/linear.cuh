@@ -20,7 +20,7 @@ struct cuda_product {
     long long stride_a, stride_b, stride_c, stride_d;
 };
 /* C may be D; with beta = 0 C is not read. */
-int cuda_multiply(struct op_ctx *ctx, const struct cuda_product *p, const void *A, const void *B, const void *C, void *D,
-                  struct err *e);
+int cuda_multiply(struct op_ctx *ctx, const struct cuda_product *p, const void *A, const void *B,
+                  const void *C, void *D, struct err *e);
 
 #endif

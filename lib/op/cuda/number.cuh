@@ -34,8 +34,8 @@ static __device__ __forceinline__ float4 load4(const float *p)
 static __device__ __forceinline__ float4 load4(const bf16 *p)
 {
     uint2 raw = *(const uint2 *)p;
-    return make_float4(__uint_as_float(raw.x << 16), __uint_as_float(raw.x & 0xffff0000u), __uint_as_float(raw.y << 16),
-                       __uint_as_float(raw.y & 0xffff0000u));
+    return make_float4(__uint_as_float(raw.x << 16), __uint_as_float(raw.x & 0xffff0000u),
+                       __uint_as_float(raw.y << 16), __uint_as_float(raw.y & 0xffff0000u));
 }
 
 /* Two floats rounded into one word, the first in the low half, as mma and memory want them. */

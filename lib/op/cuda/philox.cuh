@@ -43,7 +43,8 @@ static inline struct dropout_mask dropout_mask_of(const struct op_dropout *p)
 /* The words of elements 4 * block .. 4 * block + 3. */
 static __device__ __forceinline__ uint4 dropout_words(const struct dropout_mask &m, unsigned long long block)
 {
-    return philox4x32(make_uint4((unsigned)block, (unsigned)(block >> 32), m.stream_low, m.stream_high), m.key);
+    return philox4x32(make_uint4((unsigned)block, (unsigned)(block >> 32), m.stream_low, m.stream_high),
+                      m.key);
 }
 
 static __device__ __forceinline__ unsigned word_at(uint4 words, unsigned i)

@@ -23,7 +23,8 @@ static __device__ __forceinline__ uint32_t shared_address(const void *p)
  * b[1] (k 2t+8.., n g); d[0..1] (g, 2t..), d[2..3] (g+8, 2t..). The lower index of two is in the low half of a word. */
 static __device__ __forceinline__ void mma_16x8x16(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};\n"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
@@ -50,7 +51,9 @@ static __device__ __forceinline__ void load_matrices_transposed(uint32_t f[4], c
 static __device__ __forceinline__ void copy_async(void *to, const void *from, bool valid)
 {
     int size = valid ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(size) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from),
+                 "r"(size)
+                 : "memory");
 }
 
 /* Closes a group of this thread's copies. */
