@@ -1,4 +1,5 @@
 /* The backend's door: device, memory, moves between host and device, failures. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
