@@ -10,7 +10,7 @@ scripts := $(sort $(wildcard tests/*/*.t) $(wildcard tests/*/*.bats))
 jobs ?= $(shell nproc)
 
 .PHONY: check check-programs bench
-check-programs: $(test_bin) $(peer_bin)
+check-programs: $(test_bin) $(peer_bin) $(emulated)
 
 # An archive, so that a test gets only what it uses.
 support := $(O)/tests/support.a

@@ -33,7 +33,7 @@ struct op_operand {
     enum op_fill fill;
     size_t n, limit;
     int of;
-    int accumulates; /* a gradient that backward adds to what is there */
+    int accumulates; /* what is there before is read: a gradient that backward adds to, a moving average */
 };
 
 enum { OP_CASE_TEST = 1, OP_CASE_BENCH = 2 };

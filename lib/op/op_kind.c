@@ -254,8 +254,8 @@ static void batch_norm_operands(struct op_case_run *r)
     int y = output(r, "y", OP_ACT, n);
     saved(r, "mean", C);
     saved(r, "rstd", C);
-    saved(r, "running mean", C);
-    saved(r, "running variance", C);
+    moved(r, "running mean", C);
+    moved(r, "running variance", C);
     operand(r, "y in evaluation", OP_SAVED, OP_ACT, OP_FILL_NORMAL, n);
     gradient(r, "dy", y, 0);
     gradient(r, "dx", x, 0);

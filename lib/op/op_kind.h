@@ -55,6 +55,14 @@ static inline int saved(struct op_case_run *r, const char *name, size_t n)
     return operand(r, name, OP_SAVED, OP_FLOAT, OP_FILL_POSITIVE, n);
 }
 
+/* One that is moved on from what it was. */
+static inline int moved(struct op_case_run *r, const char *name, size_t n)
+{
+    int i = saved(r, name, n);
+    r->operand[i].accumulates = 1;
+    return i;
+}
+
 /* The gradient of operand `of`; parameters' gradients accumulate. */
 static inline int gradient(struct op_case_run *r, const char *name, int of, int accumulates)
 {

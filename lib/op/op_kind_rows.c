@@ -232,7 +232,8 @@ static void copy_operands(struct op_case_run *r)
 {
     size_t rows = r->c->s[0], n = r->c->s[1];
     operand(r, "src", OP_CONSTANT, OP_ACT, OP_FILL_NORMAL, rows * (n + 3));
-    operand(r, "dst", OP_SAVED, OP_ACT, OP_FILL_NORMAL, rows * (n + 1));
+    int dst = operand(r, "dst", OP_SAVED, OP_ACT, OP_FILL_NORMAL, rows * (n + 1));
+    r->operand[dst].accumulates = !!(r->c->flags & ACCUMULATE);
 }
 
 static int copy_forward(struct op_case_run *r, struct err *e)
@@ -252,11 +253,11 @@ enum { OPT_P, OPT_G, OPT_M, OPT_V, OPT_SCALED, OPT_SUM };
 static void optimiser_operands(struct op_case_run *r)
 {
     size_t n = r->c->s[0];
-    saved(r, "p", n);
+    moved(r, "p", n);
     operand(r, "g", OP_CONSTANT, OP_FLOAT, OP_FILL_NORMAL, n);
-    saved(r, "m", n);
-    saved(r, "v", n);
-    saved(r, "scaled", n);
+    moved(r, "m", n);
+    moved(r, "v", n);
+    moved(r, "scaled", n);
     saved(r, "sum of squares", 1);
 }
 

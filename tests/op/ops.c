@@ -7,6 +7,7 @@
 #include "base/philox.h"
 #include "op/cpu/cpu.h"
 #include "op/op_case.h"
+#include "op_compare.h"
 #include "tap.h"
 
 static const double close_enough = 1e-5, slope_close_enough = 1e-2;
@@ -113,52 +114,24 @@ static void check_gradients(const struct op_case *c, const char *name)
     op_case_close(&r);
 }
 
-/* One row on one backend, from fresh operands to downloaded results. */
-static int run(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, struct err *e)
-{
-    int code = op_case_open(r, c, ctx, e);
-    if (!code)
-        code = op_case_forward(r, e);
-    if (!code && op_case_has_backward(c))
-        code = op_case_backward(r, e);
-    if (!code)
-        op_case_download(r);
-    return code;
-}
-
-static int written(const struct op_operand *o)
-{
-    return o->role == OP_OUTPUT || o->role == OP_SAVED || o->role == OP_INPUT_GRADIENT;
-}
-
 static void check_backend(const struct op_case *c, const char *name, struct op_ctx *ctx, const char *isa)
 {
     struct op_case_run want, got, again;
     struct err e = {0};
     memset(&got, 0, sizeof got);
     memset(&again, 0, sizeof again);
-    int code = run(&want, c, &ref, &e);
+    int code = op_compare_run(&want, c, &ref, 0, &e);
     if (!code)
-        code = run(&got, c, ctx, &e);
+        code = op_compare_run(&got, c, ctx, 0, &e);
     if (!code)
-        code = run(&again, c, ctx, &e);
+        code = op_compare_run(&again, c, ctx, 0, &e);
     double worst = 0;
     const char *where = "";
-    int same = 1;
-    for (size_t i = 0; !code && i < want.operands; i++) {
-        const struct op_operand *o = want.operand + i;
-        if (!written(o))
-            continue;
-        double d = tap_distance(got.host[i], want.host[i], o->n);
-        if (!(d <= worst)) {
-            worst = d;
-            where = o->name;
-        }
-        same &= !memcmp(got.host[i], again.host[i], o->n * sizeof(float));
-    }
+    if (!code)
+        worst = op_compare_distance(&got, &want, &where);
     ok(!code && worst < close_enough, "%s: cpu (%s, %d threads) is ref (%.1e %s)%s%s", name, isa,
        ctx->threads, worst, where, code ? ": " : "", code ? e.text : "");
-    ok(code || same, "%s: the same bits twice", name);
+    ok(code || op_compare_same(&got, &again), "%s: the same bits twice", name);
     op_case_close(&want);
     op_case_close(&got);
     op_case_close(&again);

@@ -73,8 +73,8 @@ static int device_count(struct err *e)
 }
 
 extern "C" {
-extern const struct op_cuda_backend sgaps_cuda_backend;
-__attribute__((visibility("default"))) const struct op_cuda_backend sgaps_cuda_backend = {
+extern __attribute__((visibility("default"))) const struct op_cuda_backend sgaps_cuda_backend;
+const struct op_cuda_backend sgaps_cuda_backend = {
     .version = OP_CUDA_VERSION,
     .table_size = sizeof(struct op_table),
     .ctx_size = sizeof(struct op_ctx),

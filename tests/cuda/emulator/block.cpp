@@ -44,9 +44,8 @@ static struct {
     struct warp warp[LANES];
 } block;
 
-static const char *const collective_name[] = {"__syncthreads", "__shfl",          "a vote",
-                                              "__syncwarp",    "mma",             "load_matrices",
-                                              "load_matrices_transposed"};
+static const char *const collective_name[] = {
+    "__syncthreads", "__shfl", "a vote", "__syncwarp", "mma", "load_matrices", "load_matrices_transposed"};
 
 unsigned current_thread()
 {
@@ -82,9 +81,10 @@ void fail(const char *file, int line, const char *format, ...)
     va_list args;
     fflush(stdout);
     print_kernel(block.kernel);
-    fprintf(stderr, "CUDA emulator: block (%u,%u,%u) of (%u,%u,%u), thread (%u,%u,%u) of (%u,%u,%u): ",
-            blockIdx.x, blockIdx.y, blockIdx.z, gridDim.x, gridDim.y, gridDim.z, threadIdx.x, threadIdx.y,
-            threadIdx.z, blockDim.x, blockDim.y, blockDim.z);
+    fprintf(stderr,
+            "CUDA emulator: block (%u,%u,%u) of (%u,%u,%u), thread (%u,%u,%u) of (%u,%u,%u): ", blockIdx.x,
+            blockIdx.y, blockIdx.z, gridDim.x, gridDim.y, gridDim.z, threadIdx.x, threadIdx.y, threadIdx.z,
+            blockDim.x, blockDim.y, blockDim.z);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
@@ -397,4 +397,4 @@ void run_grid(const cudaLaunchConfig_t &config, const void *kernel, const std::f
         run_block();
     }
 }
-}
+} // namespace emulator

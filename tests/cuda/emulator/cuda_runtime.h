@@ -55,7 +55,8 @@
 #endif
 
 #define EMULATOR_VECTOR2(name, type, bytes)                                                                  \
-    struct __align__(bytes) name {                                                                           \
+    struct __align__(bytes) name                                                                             \
+    {                                                                                                        \
         type x, y;                                                                                           \
     };                                                                                                       \
     static inline name make_##name(type x, type y)                                                           \
@@ -63,7 +64,8 @@
         return {x, y};                                                                                       \
     }
 #define EMULATOR_VECTOR4(name, type, bytes)                                                                  \
-    struct __align__(bytes) name {                                                                           \
+    struct __align__(bytes) name                                                                             \
+    {                                                                                                        \
         type x, y, z, w;                                                                                     \
     };                                                                                                       \
     static inline name make_##name(type x, type y, type z, type w)                                           \
@@ -107,8 +109,7 @@ uint64_t shuffle(unsigned mask, uint64_t bits, int source, const char *file, int
 unsigned ballot(collective kind, unsigned mask, bool vote, const char *file, int line);
 int lane();
 
-template <typename T>
-static inline T shuffled(unsigned mask, T x, int source, const char *file, int line)
+template <typename T> static inline T shuffled(unsigned mask, T x, int source, const char *file, int line)
 {
     static_assert(sizeof x <= 8 && std::is_trivially_copyable_v<T>);
     uint64_t bits = 0;
@@ -117,7 +118,7 @@ static inline T shuffled(unsigned mask, T x, int source, const char *file, int l
     memcpy(&x, &bits, sizeof x);
     return x;
 }
-}
+} // namespace emulator
 
 #define EMULATOR_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
@@ -349,7 +350,7 @@ cudaError_t enqueue(cudaStream_t s, std::function<void()> work);
 /* Whether the device can read p: NULL, device memory (or just past it), pinned memory. */
 bool device_can_read(const void *p);
 [[noreturn]] void bad_argument(const void *kernel, size_t number, const void *p);
-}
+} // namespace emulator
 
 template <typename... P, typename... A>
 static inline cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...),

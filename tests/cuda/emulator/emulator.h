@@ -46,6 +46,6 @@ void matrices_of(operand lane[LANES], bool transposed);
 /* Copies by cp.async that a thread has on their way. */
 void copies_forget(unsigned threads, order how);
 unsigned current_thread(); /* its number in the block */
-}
+} // namespace emulator
 
 #endif

@@ -71,8 +71,8 @@ asm(".text\n"
 /* A page that cannot be touched lies below each stack. */
 static emulator::fiber *new_fiber()
 {
-    void *p = mmap(NULL, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                   -1, 0);
+    void *p =
+        mmap(NULL, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED || mprotect(p, PAGE, PROT_NONE)) {
         perror("CUDA emulator: no memory for stacks");
         abort();

@@ -18,6 +18,6 @@ void fiber_switch(fiber *from, fiber *to, bool for_good = false);
 void fiber_arrived();
 /* The one that stands for the stack launches are called on. */
 fiber *fiber_host();
-}
+} // namespace emulator
 
 #endif

@@ -40,7 +40,8 @@ static int find_fixed(struct dl_phdr_info *info, size_t, void *)
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) &p = info->dlpi_phdr[i];
         const char *low = (const char *)info->dlpi_addr + p.p_vaddr;
-        ours |= p.p_type == PT_LOAD && (const char *)&shared >= low && (const char *)&shared < low + p.p_memsz;
+        ours |=
+            p.p_type == PT_LOAD && (const char *)&shared >= low && (const char *)&shared < low + p.p_memsz;
     }
     for (int i = 0; ours && i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) &p = info->dlpi_phdr[i];
@@ -241,4 +242,4 @@ void matrices_of(operand lane[LANES], bool transposed)
             lane[l].f[i] = low | high << 16;
         }
 }
-}
+} // namespace emulator

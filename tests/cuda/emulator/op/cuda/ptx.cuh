@@ -14,7 +14,7 @@ void load_matrices(collective kind, uint32_t *f, const void *row, const char *fi
 void copy_async(void *to, const void *from, bool valid, const char *file, int line);
 void copy_commit();
 void copy_wait(int groups);
-}
+} // namespace emulator
 
 static inline char *shared_memory()
 {

@@ -1,0 +1,119 @@
+/* Every row of lib/op/op_case.c on the cuda device, in fp32 and bf16, against ref: on a GPU, or emulated, where each row runs
+ * in several orders of its threads, which give the same bits. Arguments: only rows with one of them in their name. */
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda_case.h"
+#include "op_compare.h"
+#include "tap.h"
+
+static const struct precision {
+    const char *name;
+    enum op_precision precision;
+    double close_enough;
+} precisions[] = {{"fp32", OP_FP32, 1e-4}, {"bf16", OP_BF16, 1e-2}};
+
+/* On a GPU the second run only repeats the first. */
+static const char *const orders[] = {"forward", "reversed", "1", "2"};
+
+/* An operation that the table lacks ends its row. */
+static jmp_buf lacking;
+static struct op_table table;
+
+static void lacks(void)
+{
+    longjmp(lacking, 1);
+}
+
+static void fill_gaps(struct op_ctx *ctx)
+{
+    memcpy(&table, ctx->ops, sizeof table);
+    void (**entry)(void) = (void (**)(void))(void *)((char *)&table + sizeof(char *));
+    for (size_t i = 0; i < sizeof table / sizeof *entry - 1; i++)
+        if (!entry[i])
+            entry[i] = lacks;
+    ctx->ops = &table;
+}
+
+static int check_order(const struct op_case *c, struct op_ctx *ctx, const char *order, int bf16,
+                       const struct op_case_run *first, struct err *e)
+{
+    struct op_case_run again = {0};
+    setenv("SGAPS_EMULATOR_ORDER", order, 1);
+    int same = !op_compare_run(&again, c, ctx, bf16, e) && op_compare_same(first, &again);
+    op_case_close(&again);
+    return same;
+}
+
+static void compare(const struct op_case *c, const char *name, struct op_ctx *ref, struct op_ctx *ctx,
+                    const struct precision *p)
+{
+    struct op_case_run want = {0}, have = {0};
+    struct err e = {0};
+    const char *where = "";
+    double worst = 0;
+    int bf16 = p->precision == OP_BF16;
+    setenv("SGAPS_EMULATOR_ORDER", orders[0], 1);
+    int code = op_compare_run(&want, c, ref, bf16, &e);
+    if (!code)
+        code = op_compare_run(&have, c, ctx, bf16, &e);
+    if (!code)
+        worst = op_compare_distance(&have, &want, &where);
+    ok(!code && worst < p->close_enough, "%s %s: cuda is ref (%.1e %s)%s%s", name, p->name, worst, where,
+       code ? ": " : "", code ? e.text : "");
+    size_t n = cuda_case_emulated() ? sizeof orders / sizeof *orders : 2;
+    for (size_t i = 1; i < n && !code; i++)
+        ok(check_order(c, ctx, orders[i], bf16, &have, &e), "%s %s: the same bits again (%s)%s", name,
+           p->name, cuda_case_emulated() ? orders[i] : "run twice", e.text);
+    op_case_close(&want);
+    op_case_close(&have);
+}
+
+static void check_row(const struct op_case *c, struct op_ctx *ref, struct op_ctx *ctx,
+                      const struct precision *p, const char *name)
+{
+    if (setjmp(lacking))
+        tap_skip(name, "an operation that the cuda backend does not have yet");
+    else
+        compare(c, name, ref, ctx, p);
+}
+
+static int chosen(const char *name, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strstr(name, argv[i]))
+            return 1;
+    return argc < 2;
+}
+
+int main(int argc, char **argv)
+{
+    struct op_ctx ref, ctx;
+    struct err e = {0};
+    if (cuda_case_device(&e)) {
+        tap_skip("the operations on a CUDA device", e.text);
+        return tap_done();
+    }
+    if (op_open(&ref, "ref", 1, OP_FP32, &e)) {
+        ok(0, "ref: %s", e.text);
+        return tap_done();
+    }
+    for (size_t k = 0; k < sizeof precisions / sizeof *precisions; k++) {
+        if (!ok(!op_open(&ctx, "cuda", 1, precisions[k].precision, &e), "cuda in %s opens %s",
+                precisions[k].name, e.text))
+            continue;
+        const struct op_table *own = ctx.ops;
+        fill_gaps(&ctx);
+        for (size_t i = 0; i < op_case_count; i++) {
+            char name[96];
+            op_case_name(op_cases + i, name, sizeof name);
+            if (op_cases[i].use & OP_CASE_TEST && chosen(name, argc, argv))
+                check_row(op_cases + i, &ref, &ctx, precisions + k, name);
+        }
+        ctx.ops = own;
+        op_close(&ctx);
+    }
+    op_close(&ref);
+    return tap_done();
+}
