@@ -20,6 +20,9 @@ const struct op_case op_cases[] = {
     {&kind_linear, OP_CASE_TEST, BIAS | SHARED | RESIDUAL, {24, 17, 5}},
     {&kind_linear, OP_CASE_TEST, BIAS | STRIDED, {23, 12, 31}},
     {&kind_linear, OP_CASE_TEST, BIAS, {257, 128, 131}},
+    {&kind_linear, OP_CASE_TEST, BIAS, {3001, 24, 40}}, /* cuda: weight gradients in pieces from 2048 rows on */
+    {&kind_linear, OP_CASE_TEST, BIAS | SHARED | RESIDUAL, {1161, 24, 16}}, /* and frames as a batch from 256 rows */
+    {&kind_linear, OP_CASE_TEST, BIAS | RELU | SHARED | RESIDUAL, {30, 24, 16}},
     {&kind_linear, OP_CASE_BENCH, BIAS, {12544, 128, 128}},
     {&kind_linear, OP_CASE_BENCH, BIAS, {1045, 128, 128}},
     {&kind_linear, OP_CASE_BENCH, BIAS | RELU, {1045, 256, 128}},
@@ -103,8 +106,10 @@ const struct op_case op_cases[] = {
     {&kind_l2, OP_CASE_TEST, 0, {2, 13, 17}},
     {&kind_charbonnier, OP_CASE_TEST, 0, {1, 13, 17}},
     {&kind_sampled, OP_CASE_TEST, 0, {3, 13, 17}},
+    {&kind_sampled, OP_CASE_TEST, 0, {2, 2, 2}}, /* several samples on a pixel */
     {&kind_ssim, OP_CASE_TEST, 0, {1, 11, 11}},
     {&kind_ssim, OP_CASE_TEST, 0, {2, 19, 23}},
+    {&kind_ssim, OP_CASE_TEST, 0, {1, 31, 75}},
     {&kind_ssim, OP_CASE_BENCH, 0, {1, 112, 112}},
     {&kind_gradient, OP_CASE_TEST, 0, {2, 13, 17}},
     {&kind_optimiser, OP_CASE_TEST, 0, {1009}},
