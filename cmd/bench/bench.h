@@ -12,6 +12,7 @@ struct result {
     const char *bench; /* "ops", "infer", ... */
     char name[128];
     size_t runs;
+    size_t repeats; /* of the work in one run, whose times are divided by it; 0: 1 */
     double median, low, high,
         spread;          /* seconds; spread: half the distance of the quartiles over the median */
     double processor;    /* median seconds of processor time, all threads: what a busy machine blurs less */
@@ -23,7 +24,11 @@ struct result {
 };
 
 struct bench {
-    const char *device, *model;
+    const char *device; /* as op_open; once run: cpu, cuda or cuda:N */
+    const char *model;
+    enum op_precision precision;
+    int cuda;
+    char device_name[160]; /* with the precision in force */
     uint64_t seed;
     int threads, quiet;
     size_t repetitions; /* 0: as many as fit half a second, at least 5 */

@@ -108,7 +108,7 @@ static int subject_open(struct bench *b, struct subject *s, struct err *e)
     memset(s, 0, sizeof *s);
     config_init(&s->config);
     s->B = b->batch;
-    int code = op_open(&s->ctx, b->device, b->threads, 0, e);
+    int code = op_open(&s->ctx, b->device, b->threads, b->precision, e);
     if (!code)
         code = load_model(b, s, e);
     if (!code) {
@@ -174,8 +174,7 @@ static int train_step(void *user, struct err *e)
         code = spt_backward(s->model, e);
     if (!code)
         optimizer_update(&s->optimizer, 1e-4, optimizer_norm(&s->optimizer));
-    ops->synchronise(&s->ctx);
-    return code;
+    return code ? code : ops->check(&s->ctx, e);
 }
 
 static int prepare_training(struct subject *s, struct err *e)

@@ -7,6 +7,8 @@
 #include "bench.h"
 #include "cli/option.h"
 #include "op/cpu/cpu_probe.h"
+#include "op/op.h"
+#include "op/op_probe.h"
 #include "view/plot.h"
 
 static struct {
@@ -32,11 +34,12 @@ static const struct option_row rows[] = {
 static const struct tool tool = {
     .name = "sgaps-bench",
     .purpose = "speed of operations, inference, training, cleaning and files, each against its limit",
-    .synopsis =
-        "[ops|infer|train|clean|io|all] [--device D] [--model PRESET|CKPT] [-n N] [--size WxH] [--batch B] "
-        "[-r N] [--json|--tsv] [--plot FILE]",
+    .synopsis = "[ops|infer|train|clean|io|all] [--device D] [--precision P] [--model PRESET|CKPT] [-n N] "
+                "[--size WxH] [--batch B] "
+                "[-r N] [--json|--tsv] [--plot FILE]",
     .options = rows,
-    .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_JSON,
+    .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_JSON,
+    .cuda = op_cuda_available,
     .epilogue = "Examples:\n"
                 "  sgaps-bench ops -j 1\n"
                 "  sgaps-bench infer --model spt-fast -r 20\n"
@@ -107,6 +110,29 @@ static int run_part(const struct part *part, struct bench *b, struct err *e)
     return code;
 }
 
+/* A device that is not there is told before anything is measured. */
+static int probe(struct bench *b, struct err *e)
+{
+    struct op_ctx ctx;
+    int code = op_open(&ctx, b->device, b->threads, b->precision, e);
+    if (code)
+        return code;
+    b->cuda = op_is_cuda(&ctx);
+    if (!strcmp(b->device, "auto"))
+        b->device = b->cuda ? "cuda" : "cpu";
+    op_describe(&ctx, b->device_name, sizeof b->device_name);
+    if (b->cuda) {
+        code = op_peak_flops(&ctx, &b->peak_flops, e);
+        if (!code)
+            code = op_peak_bandwidth(&ctx, &b->peak_bandwidth, e);
+    } else {
+        b->peak_flops = cpu_peak_flops(b->threads, 0.2);
+        b->peak_bandwidth = cpu_peak_bandwidth(b->threads, 0.3);
+    }
+    op_close(&ctx);
+    return code;
+}
+
 static int run(const struct parsed *p, struct bench *b, struct err *e)
 {
     int wanted[PARTS], code = choose(p, wanted, e);
@@ -116,14 +142,7 @@ static int run(const struct parsed *p, struct bench *b, struct err *e)
         code = check_plot(p, wanted, e);
     if (code)
         return code;
-    /* A device that is not there is told before anything is measured. */
-    struct op_ctx ctx;
-    code = op_open(&ctx, b->device, b->threads, 0, e);
-    if (code)
-        return code;
-    op_close(&ctx);
-    b->peak_flops = cpu_peak_flops(b->threads, 0.2);
-    b->peak_bandwidth = cpu_peak_bandwidth(b->threads, 0.3);
+    code = probe(b, e);
     for (int i = 0; i < PARTS && !code; i++)
         if (wanted[i])
             code = run_part(&parts[i], b, e);
@@ -141,8 +160,8 @@ int main(int argc, char **argv)
     struct parsed p;
     struct err e;
     tool_parse(&tool, &p, argc, argv, 0);
-    const char *device = p.common.device ? p.common.device : "auto";
-    struct bench b = {.device = strcmp(device, "auto") ? device : "cpu",
+    struct bench b = {.device = p.common.device ? p.common.device : "auto",
+                      .precision = (enum op_precision)op_precision_named(p.common.precision),
                       .model = option.model,
                       .seed = p.common.seed >= 0 ? (uint64_t)p.common.seed : 42,
                       .threads = p.common.threads ? (int)p.common.threads : omp_get_max_threads(),

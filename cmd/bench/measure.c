@@ -50,7 +50,7 @@ static void summarise(struct result *r, double *seconds, double *processor, size
 
 int bench_measure(struct bench *b, struct result r, run_fn run, void *user, struct err *e)
 {
-    double seconds[MOST], processor[MOST], end;
+    double seconds[MOST], processor[MOST], end, each = r.repeats ? (double)r.repeats : 1;
     size_t n = 0, want = b->repetitions ? b->repetitions : LEAST;
     int code = 0;
     for (int i = 0; i < WARM_UP && !code; i++)
@@ -59,8 +59,8 @@ int bench_measure(struct bench *b, struct result r, run_fn run, void *user, stru
     while (!code && n < MOST && (n < want || (!b->repetitions && clock_seconds() < end))) {
         double start = clock_seconds(), used = processor_seconds();
         code = run(user, e);
-        seconds[n] = clock_seconds() - start;
-        processor[n++] = processor_seconds() - used;
+        seconds[n] = (clock_seconds() - start) / each;
+        processor[n++] = (processor_seconds() - used) / each;
     }
     if (!code)
         code = mem_grow(&b->results, &b->capacity, b->count + 1, sizeof r, "results", e);
@@ -124,6 +124,7 @@ static void print_machine(const struct bench *b, struct json *j)
     json_key_number(j, "gigabytes_per_second", b->peak_bandwidth / 1e9);
     json_close(j);
     json_key_text(j, "device", b->device);
+    json_key_text(j, "device_name", b->device_name);
     json_key_text(j, "model", b->model);
     json_key_integer(j, "samples", (int64_t)b->samples);
     json_key_integer(j, "batch", (int64_t)b->batch);
@@ -171,6 +172,8 @@ static void print_table(const struct bench *b, int tsv)
     struct table t;
     char name[256];
     cpu_name(name, sizeof name);
+    if (b->cuda)
+        printf("# %s: %s\n", b->device, b->device_name);
     printf("# %s, %s, %d thread%s; peak %.1f GFLOP/s, %.1f GB/s; oneDNN %s (%s), %s\n", name, cpu_isa(),
            b->threads, b->threads == 1 ? "" : "s", b->peak_flops / 1e9, b->peak_bandwidth / 1e9,
            onednn_version(), onednn_isa(), __VERSION__);

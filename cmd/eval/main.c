@@ -11,6 +11,7 @@
 #include "cli/option.h"
 #include "cli/progress.h"
 #include "contest.h"
+#include "op/op.h"
 #include "pictures.h"
 #include "report.h"
 #include "view/plot.h"
@@ -52,10 +53,9 @@ static int open_model(struct contender *who, const char *path, const struct comm
 {
     *who = (struct contender){.name = path, .is_model = 1};
     int r = mem_alloc(&who->handle, 1, sizeof *who->handle, "models", e);
-    int bf16 = o->precision && !strcmp(o->precision, "bf16");
     if (!r)
-        r = recon_open_model(who->handle, path, o->device ? o->device : "auto", omp_get_max_threads(), bf16,
-                             e);
+        r = recon_open_model(who->handle, path, o->device, omp_get_max_threads(),
+                             (enum op_precision)op_precision_named(o->precision), e);
     who->handles = !r;
     return r;
 }
@@ -249,6 +249,7 @@ int main(int argc, char **argv)
         .synopsis = "[-m CKPT]... [--method M]... [-n N,...] REFERENCE [RECONSTRUCTION]",
         .options = rows,
         .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_JSON,
+        .cuda = op_cuda_available,
         .epilogue =
             "Either file is a recording or a stream of frames (Y4M, PGM, PNG), or - for standard input.\n"
             "  sgaps-eval -m best.h5 --method linear --method thumbnail -n 125,250,500 test.h5"};

@@ -93,7 +93,7 @@ static int check_checkpoint(const char *path, struct faults *f)
 {
     struct err e;
     struct recon *r = NULL;
-    int code = recon_open_model(&r, path, "ref", 1, 0, &e);
+    int code = recon_open_model(&r, path, "ref", 1, OP_FP32, &e);
     recon_close(r);
     if (code)
         add_fault(f, e.text);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/option.h"
+#include "op/op.h"
 #include "reconstruct.h"
 
 static struct {
@@ -38,6 +39,7 @@ static const struct tool tool = {
     .options = rows,
     .common =
         COMMON_THREADS | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_DRY_RUN | COMMON_HISTORY,
+    .cuda = op_cuda_available,
     .epilogue = "FILE is a recording with samples or a stream of messages, one a line; - is standard input.\n"
                 "\n"
                 "Examples:\n"
@@ -105,8 +107,8 @@ static int open_recon(struct batch *b, const struct common_options *c, struct er
         return err_set(e, ERR_USAGE, "either -m CKPT or --method nearest|linear|natural is needed");
     if (option.method)
         return recon_open_method(&b->recon, (enum recon_method)recon_method_by_name(option.method), e);
-    int bf16 = c->precision && !strcmp(c->precision, "bf16");
-    return recon_open_model(&b->recon, option.model, c->device, (int)c->threads, bf16, e);
+    return recon_open_model(&b->recon, option.model, c->device, (int)c->threads,
+                            (enum op_precision)op_precision_named(c->precision), e);
 }
 
 static int look_at_recording(struct input *in, struct selections *selections, size_t *frames, char **history,

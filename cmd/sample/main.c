@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/option.h"
 #include "live/policy.h"
+#include "op/op.h"
 #include "sampling.h"
 
 static struct {
@@ -43,6 +44,7 @@ static const struct tool tool = {
         "[-o OUT] -n N [--pattern P] [-m CKPT] [--schedule S] [--importance KIND] [--latency FRAMES] FILE...",
     .options = rows,
     .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_HISTORY,
+    .cuda = op_cuda_available,
     .epilogue =
         "A directory among the files means every *.h5 below it.\n"
         "  sgaps-sample -n 500 test.h5 | sgaps-reconstruct -m best.h5 - | sgaps-eval test.h5 - --json\n"
@@ -94,9 +96,8 @@ static int open_recon(struct job *j, const struct parsed *p, struct err *e)
                        "which needs no model",
                        pattern_name(j->pattern));
     if (options.model)
-        return recon_open_model(&j->recon, options.model, p->common.device ? p->common.device : "auto",
-                                omp_get_max_threads(),
-                                p->common.precision && !strcmp(p->common.precision, "bf16"), e);
+        return recon_open_model(&j->recon, options.model, p->common.device, omp_get_max_threads(),
+                                (enum op_precision)op_precision_named(p->common.precision), e);
     if (map || options.schedule || options.latency)
         return recon_open_method(&j->recon, RECON_LINEAR, e);
     return 0;

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cli/option.h"
 #include "live/server.h"
+#include "op/op.h"
 #include "serve.h"
 
 static struct {
@@ -50,6 +51,7 @@ static const struct tool tool = {
         "[-p PORT] [--bind ADDR] [--checkpoints DIR] [--record DIR] [-c FILE]... [--set KEY=VALUE]...",
     .options = rows,
     .common = COMMON_THREADS | COMMON_DEVICE | COMMON_PRECISION | COMMON_DRY_RUN,
+    .cuda = op_cuda_available,
     .epilogue =
         "Clients connect to ws://ADDR:PORT/ws/stream; http://ADDR:PORT/ is a live page. SIGTERM or Ctrl-C "
         "ends:\n"
@@ -146,7 +148,7 @@ int main(int argc, char **argv)
                                .log_metrics = option.log_metrics,
                                .device = p.common.device,
                                .threads = (int)p.common.threads,
-                               .bf16 = p.common.precision && !strcmp(p.common.precision, "bf16"),
+                               .precision = (enum op_precision)op_precision_named(p.common.precision),
                                .version = SGAPS_VERSION,
                                .null_model = option.null_model};
     r = r ? r : serve_check(&o, &e);

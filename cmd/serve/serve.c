@@ -76,9 +76,7 @@ static int is_loopback(const char *host)
 static int check_device(const struct server_options *o, struct err *e)
 {
     struct op_ctx ctx;
-    if (!o->device || !strcmp(o->device, "auto"))
-        return 0;
-    int r = op_open(&ctx, o->device, 1, o->bf16, e);
+    int r = op_open(&ctx, o->device, 1, o->precision, e);
     if (!r)
         op_close(&ctx);
     return r;
@@ -135,7 +133,7 @@ static int describe_checkpoint(const struct server_options *o, const char *key)
         return 0;
     int refused = 0;
     if (!access(path, F_OK)) {
-        refused = recon_open_model(&recon, path, o->device, o->threads, o->bf16, &e) != 0;
+        refused = recon_open_model(&recon, path, o->device, o->threads, o->precision, &e) != 0;
         if (refused)
             printf("  %s: refused: %s\n", key, e.text);
         else

@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "curves.h"
 #include "io/checkpoint.h"
+#include "op/op.h"
 #include "train/train.h"
 #include "view/plot.h"
 
@@ -53,6 +54,7 @@ static const struct tool tool = {
     .options = rows,
     .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_JSON |
               COMMON_DRY_RUN | COMMON_HISTORY,
+    .cuda = op_cuda_available,
     .epilogue = "DIR then holds best.h5, last.h5, metrics.jsonl and example pictures. Interrupted (Ctrl-C), "
                 "it finishes\n"
                 "the step and writes last.h5; --resume goes on from there.\n"
@@ -78,7 +80,7 @@ static int apply_settings(struct config *c, const struct parsed *p, struct err *
     if (!r && p->common.seed >= 0)
         c->training.seed = (uint64_t)p->common.seed;
     if (!r && p->common.precision)
-        c->training.precision_bf16 = !strcmp(p->common.precision, "bf16");
+        c->training.precision = op_precision_named(p->common.precision);
     return r ? r : config_check(c, e);
 }
 

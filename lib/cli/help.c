@@ -124,11 +124,18 @@ static void print_library_versions(void)
         printf("  %-10s %s\n", "libcrypto", crypto(0));
 }
 
+static void print_cuda(const struct tool *tool)
+{
+    struct err e = {0};
+    if (tool->cuda)
+        printf("  %-10s %s\n", "cuda", tool->cuda(&e) ? e.text : "available");
+}
+
 void print_version(const struct tool *tool)
 {
     printf("%s %s\nfeatures:\n", tool->name, SGAPS_VERSION);
     printf("  %-10s %s, OpenMP %d, up to %d threads\n", "compiler", __VERSION__, _OPENMP,
            omp_get_max_threads());
-    printf("  %-10s %s\n", "cuda", "not built in");
+    print_cuda(tool);
     print_library_versions();
 }

@@ -44,7 +44,7 @@ struct common_options {
     int64_t threads;       /* 0: all cores */
     int64_t seed;          /* -1: not given */
     const char *device;    /* cpu, cuda, cuda:N or auto; NULL: not given */
-    const char *precision; /* fp32 or bf16; NULL: not given */
+    const char *precision; /* fp32, tf32, bf16 or auto; NULL: not given */
 };
 enum {
     COMMON_THREADS = 1,
@@ -64,6 +64,8 @@ struct tool {
     const struct option_row *options;
     unsigned common;
     const char *epilogue; /* examples and notes under --help, or NULL */
+    /* Of a tool with COMMON_DEVICE, for --version: is there a CUDA device? 0, or the reason in e (op_cuda_available). */
+    int (*cuda)(struct err *e);
 };
 
 /* Parses argv. Sets up the log, locale-free numbers, SIGPIPE quiet, removal of unfinished outputs on a signal, and

@@ -42,7 +42,7 @@ struct training_config {
     int scheduler_cosine; /* else constant */
     int64_t warmup_steps;
     double gradient_clip_norm;
-    int precision_bf16;
+    int precision; /* enum op_precision of op/op.h, in its order */
     int64_t batch_size, epochs, max_steps;
     double max_minutes;
     int shuffle;

@@ -52,7 +52,7 @@ const struct key conf_keys[] = {
     {"training.scheduler", KEY_CHOICE, AT(training.scheduler_cosine), 0, 0, "constant|cosine", "cosine", NULL, "course of the learning rate"},
     {"training.warmup_steps", KEY_I64, AT(training.warmup_steps), 0, 1e12, NULL, "200", NULL, "steps in which the learning rate rises"},
     {"training.gradient_clip_norm", KEY_F64, AT(training.gradient_clip_norm), 0, 1e9, NULL, "1.0", NULL, "longest gradient; 0 = off"},
-    {"training.precision", KEY_CHOICE, AT(training.precision_bf16), 0, 0, "fp32|bf16", "fp32", NULL, "arithmetic of training"},
+    {"training.precision", KEY_CHOICE, AT(training.precision), 0, 0, "fp32|bf16|tf32|auto", "auto", NULL, "arithmetic of training; auto: bf16 on a CUDA device, fp32 on the CPU; bf16 keeps weights and sums in fp32"},
     {"training.batch_size", KEY_I64, AT(training.batch_size), 1, 65536, NULL, "26", NULL, "frames a step"},
     {"training.epochs", KEY_I64, AT(training.epochs), 1, 1e9, NULL, "50", NULL, "passes over the training set"},
     {"training.max_steps", KEY_I64, AT(training.max_steps), 0, 1e12, NULL, "0", NULL, "0 = no limit; the first limit reached ends the run"},

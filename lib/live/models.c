@@ -44,7 +44,8 @@ struct request {
 
 struct models {
     char *root, *device;
-    int threads, bf16;
+    int threads;
+    enum op_precision precision;
     size_t memory;
     cJSON *variants; /* key: [checkpoint, ...] */
     struct weights *linear;
@@ -194,7 +195,7 @@ static struct slot *look(struct models *m, const char *name)
     s->looked = clock_seconds();
     if (!r && !known) {
         pthread_mutex_unlock(&m->lock);
-        r = weights_load(&fresh, path, name, m->device, m->threads, m->bf16, &e);
+        r = weights_load(&fresh, path, name, m->device, m->threads, m->precision, &e);
         pthread_mutex_lock(&m->lock);
         s->mark = file_mark_young(&mark) || r == ERR_TEMPFAIL ? (struct file_mark){0} : mark;
     }
@@ -386,7 +387,7 @@ static int check_variants(struct models *m, const char *json, struct err *e)
 static int fill(struct models *m, const struct models_options *o, struct err *e)
 {
     m->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
-    m->bf16 = o->bf16;
+    m->precision = o->precision;
     m->memory = o->memory ? o->memory : DEFAULT_MEMORY;
     int r = mem_string(&m->device, o->device, e);
     if (!r && o->dir && !(m->root = realpath(o->dir, NULL)))

@@ -29,7 +29,8 @@ struct model {
 struct models_options {
     const char *dir; /* NULL: none, all is linear */
     const char *device;
-    int threads, bf16;    /* threads 0: OpenMP's setting of the thread that calls models_open */
+    int threads; /* 0: OpenMP's setting of the thread that calls models_open */
+    enum op_precision precision;
     size_t memory;        /* bytes of weights and activations kept; 0: 2 GiB */
     const char *variants; /* JSON of server.variants: key -> [checkpoint, ...], taken in turn; NULL */
 };

@@ -110,7 +110,7 @@ int models_file_find(const char *root, const char *name, char **path, struct fil
 }
 
 int weights_load(struct weights **w, const char *path, const char *name, const char *device, int threads,
-                 int bf16, struct err *e)
+                 enum op_precision precision, struct err *e)
 {
     struct checkpoint c;
     *w = NULL;
@@ -120,7 +120,7 @@ int weights_load(struct weights **w, const char *path, const char *name, const c
     struct weights *it = NULL;
     r = create(&it, e);
     if (!r)
-        r = recon_open_checkpoint(&it->recon, &c, device, threads, bf16, e);
+        r = recon_open_checkpoint(&it->recon, &c, device, threads, precision, e);
     if (!r) {
         const struct model_config *config = spt_config(recon_model(it->recon));
         it->max_state_dim = config->max_state_dim;

@@ -41,6 +41,6 @@ int models_file_find(const char *root, const char *name, char **path, struct fil
 int file_mark_young(const struct file_mark *mark);
 
 int weights_load(struct weights **w, const char *path, const char *name, const char *device, int threads,
-                 int bf16, struct err *e);
+                 enum op_precision precision, struct err *e);
 
 #endif

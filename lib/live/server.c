@@ -201,7 +201,7 @@ static int open_engine(struct server *v, struct err *e)
     struct models_options models = {.dir = v->o.checkpoints,
                                     .device = v->o.device,
                                     .threads = v->o.threads,
-                                    .bf16 = v->o.bf16,
+                                    .precision = v->o.precision,
                                     .memory = (size_t)v->c->server.model_memory_mb << 20,
                                     .variants = v->c->server.variants};
     struct engine_handlers h = {v, session_result, session_failed};

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "conf/conf.h"
+#include "op/op.h"
 
 struct server;
 
@@ -21,7 +22,8 @@ struct server_options {
     const char *token;          /* or NULL */
     const char *log_metrics;    /* FILE or NULL */
     const char *device;
-    int threads, bf16;
+    int threads;
+    enum op_precision precision;
     const char *version;
     int null_model; /* no inference at all (the I/O ceiling) */
 };

@@ -43,14 +43,16 @@ static void *open_library(struct err *e)
         name = LIBRARY;
     /* The library brings half a gigabyte of cuBLAS with it: not where there is no driver that could use it. */
     void *library = NULL, *driver = getenv("SGAPS_CUDA_LIBRARY") ? NULL : dlopen("libcuda.so.1", RTLD_LAZY);
-    if (driver || getenv("SGAPS_CUDA_LIBRARY"))
+    const char *lacks = "there is no CUDA driver";
+    if (driver || getenv("SGAPS_CUDA_LIBRARY")) {
         library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+        lacks = "the CUDA backend cannot be loaded";
+    }
+    const char *why = library ? NULL : dlerror(); /* "FILE: reason" */
+    if (!library)
+        err_set(e, ERR_UNAVAILABLE, "%s: %s", lacks, why ? why : LIBRARY);
     if (driver)
         dlclose(driver);
-    if (!library) {
-        const char *why = dlerror(); /* "FILE: reason" */
-        err_set(e, ERR_UNAVAILABLE, "%s (use --device cpu)", why ? why : LIBRARY " cannot be loaded");
-    }
     return library;
 }
 

@@ -257,11 +257,17 @@ struct op_table {
 /* How to compute. */
 enum op_precision { OP_FP32, OP_BF16, OP_TF32, OP_PRECISION_AUTO };
 
-/* Opens a backend: ctx is ready for use. "ref", "cpu", "cuda", "cuda:N" (the N-th device), "auto": the first CUDA device
- * where there is one, else cpu. threads 0: all cores. OP_PRECISION_AUTO: bf16 on cuda, fp32 elsewhere.
+/* Opens a backend: ctx is ready for use. "ref", "cpu", "cuda", "cuda:N" (the N-th device), "auto" or NULL: the first CUDA
+ * device where there is one, else cpu. threads 0: all cores. OP_PRECISION_AUTO: bf16 on cuda, fp32 elsewhere.
  * ERR_UNAVAILABLE: no such device, or it has no such precision; the text says why. */
 int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precision precision, struct err *e);
 void op_close(struct op_ctx *ctx);
+/* "fp32", "bf16", "tf32"; "auto" or NULL: OP_PRECISION_AUTO. -1: no such precision. */
+int op_precision_named(const char *name);
+/* "NVIDIA H200, bf16" or "cpu avx512, fp32": for the start-up line. */
+void op_describe(const struct op_ctx *ctx, char *out, size_t size);
+/* Has the device memory of its own, and work that is run behind one's back? Not the CPU. */
+int op_is_cuda(const struct op_ctx *ctx);
 /* 0 where a CUDA device can be used, else the reason in e. The library is looked for once: the file SGAPS_CUDA_LIBRARY
  * names, else libsgaps-cuda.so beside the program, in ../lib and in the system's folders. */
 int op_cuda_available(struct err *e);

@@ -1,5 +1,6 @@
 /* Backends by name. */
 #include <omp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/parse.h"
@@ -31,7 +32,9 @@ static int open_cuda(struct op_ctx *ctx, const char *device, struct err *e)
         code = err_set(e, ERR_UNAVAILABLE, "there %s %d CUDA device%s, numbered from 0",
                        count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
     ctx->device = (int)number;
-    return code ? err_prefix(e, "%s: ", device) : 0;
+    if (code && e)
+        return err_set(e, code, "--device %s: %s (--device cpu does without)", device, strdupa(e->text));
+    return code;
 }
 
 int op_cuda_available(struct err *e)
@@ -44,7 +47,7 @@ int op_cuda_available(struct err *e)
 int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precision precision, struct err *e)
 {
     memset(ctx, 0, sizeof *ctx);
-    if (!strcmp(device, "auto"))
+    if (!device || !strcmp(device, "auto"))
         device = op_cuda_available(NULL) ? "cpu" : "cuda";
     int cuda = is_cuda(device), code = 0;
     if (cuda)
@@ -62,6 +65,30 @@ int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precisi
     if (code)
         memset(ctx, 0, sizeof *ctx);
     return code;
+}
+
+int op_precision_named(const char *name)
+{
+    static const char *const names[] = {
+        [OP_FP32] = "fp32", [OP_BF16] = "bf16", [OP_TF32] = "tf32", [OP_PRECISION_AUTO] = "auto"};
+    for (int i = 0; name && i < (int)(sizeof names / sizeof *names); i++)
+        if (!strcmp(names[i], name))
+            return i;
+    return name ? -1 : OP_PRECISION_AUTO;
+}
+
+int op_is_cuda(const struct op_ctx *ctx)
+{
+    return !strcmp(ctx->ops->name, "cuda");
+}
+
+void op_describe(const struct op_ctx *ctx, char *out, size_t size)
+{
+    const char *name = ctx->ops->device_name((struct op_ctx *)(uintptr_t)ctx);
+    snprintf(out, size, "%s%s%s, %s", op_is_cuda(ctx) ? "" : ctx->ops->name, op_is_cuda(ctx) ? "" : " ", name,
+             ctx->bf16   ? "bf16"
+             : ctx->tf32 ? "tf32"
+                         : "fp32");
 }
 
 void op_close(struct op_ctx *ctx)

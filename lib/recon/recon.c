@@ -17,7 +17,6 @@ struct recon {
     int owner; /* of the model and its context */
     struct op_ctx ctx;
     char *name;
-    char device[16];
     struct recon_arrays arrays;
     struct recon_plans plans;
 };
@@ -72,16 +71,14 @@ int recon_wrap_model(struct recon **r, struct spt *model, struct err *e)
 }
 
 int recon_open_checkpoint(struct recon **r, const struct checkpoint *c, const char *device, int threads,
-                          int bf16, struct err *e)
+                          enum op_precision precision, struct err *e)
 {
     struct recon *it = NULL;
     *r = NULL;
     int code = create(&it, RECON_MODEL, c->path, e);
-    const char *backend = device && strcmp(device, "auto") ? device : "cpu";
     if (!code)
-        code = op_open(&it->ctx, backend, threads, bf16, e);
+        code = op_open(&it->ctx, device, threads, precision, e);
     if (!code) {
-        snprintf(it->device, sizeof it->device, "%s", backend);
         it->owner = 1;
         code = recon_load(&it->model, c, &it->ctx, e);
     }
@@ -92,15 +89,15 @@ int recon_open_checkpoint(struct recon **r, const struct checkpoint *c, const ch
     return code;
 }
 
-int recon_open_model(struct recon **r, const char *path, const char *device, int threads, int bf16,
-                     struct err *e)
+int recon_open_model(struct recon **r, const char *path, const char *device, int threads,
+                     enum op_precision precision, struct err *e)
 {
     struct checkpoint c;
     *r = NULL;
     int code = checkpoint_read(&c, path, 0, e);
     if (code)
         return code;
-    code = recon_open_checkpoint(r, &c, device, threads, bf16, e);
+    code = recon_open_checkpoint(r, &c, device, threads, precision, e);
     checkpoint_release(&c);
     return code;
 }
@@ -131,7 +128,7 @@ struct spt *recon_model(const struct recon *r)
 
 int recon_gains_by_batch(const struct recon *r)
 {
-    return !r->model || !strncmp(r->device, "cuda", 4);
+    return !r->model || op_is_cuda(spt_context(r->model));
 }
 
 void recon_map_size(const struct recon *r, enum recon_importance kind, uint32_t W, uint32_t H, uint32_t *w,
@@ -283,10 +280,8 @@ static int run_model(struct recon *r, const struct recon_frame *frames, size_t B
     code = spt_forward(r->model, &batch, &options, e);
     if (code)
         return code;
-    spt_download_output(r->model, out);
-    if (options.importance >= 0)
-        spt_download_map(r->model, map);
-    return 0;
+    code = spt_download_output(r->model, out, e);
+    return code || options.importance < 0 ? code : spt_download_map(r->model, map, e);
 }
 
 int recon_residual_maps(struct recon *r, const struct recon_frame *frames, size_t B, const uint8_t *wanted,

@@ -24,13 +24,13 @@ enum recon_importance {
 int recon_importance_by_name(const char *name);
 
 struct recon;
-/* Loads a checkpoint onto a device ("cpu"; "ref" for tests). */
-int recon_open_model(struct recon **r, const char *path, const char *device, int threads, int bf16,
-                     struct err *e);
+/* Loads a checkpoint onto a device, as op_open. */
+int recon_open_model(struct recon **r, const char *path, const char *device, int threads,
+                     enum op_precision precision, struct err *e);
 /* Of a checkpoint that was read already; what it holds is copied. */
 struct checkpoint;
 int recon_open_checkpoint(struct recon **r, const struct checkpoint *c, const char *device, int threads,
-                          int bf16, struct err *e);
+                          enum op_precision precision, struct err *e);
 int recon_open_method(struct recon **r, enum recon_method method, struct err *e);
 /* Around a model that somebody else owns (validation during training). */
 int recon_wrap_model(struct recon **r, struct spt *model, struct err *e);

@@ -95,19 +95,16 @@ static void lay_encoder(struct layout *l, struct activations *a)
     a->memory = x;
 }
 
-/* How many queries go through the decoder at once: in evaluation as many as stay in the cache between layers. */
+/* How many queries go through the decoder at once: in evaluation as many as the backend likes, on the CPU what stays in
+ * the cache between layers. With self-attention a frame is not cut up. */
 static struct part choose_tile(const struct spt *m, const struct shape *s)
 {
-    enum { TILE = 1024 };
+    size_t most = m->ctx->tile_rows, frames = s->Q < most ? most / s->Q : 1;
     if (s->train || s->stages)
         return (struct part){.frames = s->B, .rows = s->Q};
-    if (m->full)
-        return (struct part){.frames = 1, .rows = s->Q};
-    if (s->Q <= TILE) {
-        size_t frames = TILE / s->Q;
+    if (m->full || s->Q <= most)
         return (struct part){.frames = frames < s->B ? frames : s->B, .rows = s->Q};
-    }
-    size_t tiles = (s->Q + TILE - 1) / TILE;
+    size_t tiles = (s->Q + most - 1) / most;
     return (struct part){.frames = 1, .rows = (s->Q + tiles - 1) / tiles};
 }
 

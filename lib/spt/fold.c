@@ -45,6 +45,7 @@ int fold_prepare(struct spt *m, struct err *e)
         h->folded_b = h->folded_w + 9 * C * C;
         fold_half(m, h, m->host);
     }
+    TRY(m->ops->parameters_changed(m->ctx, m->folded, 4 * each, e));
     m->folded_version = m->version;
     return 0;
 }

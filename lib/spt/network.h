@@ -184,6 +184,7 @@ struct spt {
     size_t parameter_count, statistic_count; /* floats of the arenas */
     float *parameters, *gradients, *statistics;
     uint64_t version; /* of the parameters and running statistics */
+    int written;      /* parameters, since the backend was told (parameters_settle) */
 
     struct linear_weights pixel_embed, state_linear, skip_linear;
     struct norm_weights state_norm, skip_norm;
@@ -208,7 +209,8 @@ struct spt {
 
 int parameters_create(struct spt *m, struct err *e);
 void parameters_free(struct spt *m);
-int gradients_take(struct spt *m, struct err *e); /* once, before the first backward pass */
+int parameters_settle(struct spt *m, struct err *e); /* before every forward pass */
+int gradients_take(struct spt *m, struct err *e);    /* once, before the first backward pass */
 /* Where the gradient of a parameter accumulates. */
 static inline float *gradient_of(const struct spt *m, const float *w)
 {

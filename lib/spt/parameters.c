@@ -198,6 +198,16 @@ void parameters_free(struct spt *m)
     free(m->decoder);
 }
 
+/* Tells the backend once of however many tensors were written since the last forward pass. */
+int parameters_settle(struct spt *m, struct err *e)
+{
+    if (!m->written)
+        return 0;
+    TRY(m->ops->parameters_changed(m->ctx, m->parameters, m->parameter_count, e));
+    m->written = 0;
+    return 0;
+}
+
 int gradients_take(struct spt *m, struct err *e)
 {
     if (m->gradients)
@@ -283,6 +293,7 @@ void spt_set_parameter(struct spt *m, size_t i, const float *values)
 {
     m->ops->upload(m->ctx, *m->table[i].slot, values, m->table[i].tensor.count * sizeof(float));
     m->version++;
+    m->written = 1;
 }
 
 void spt_get_parameter(struct spt *m, size_t i, float *values)
@@ -311,6 +322,12 @@ size_t spt_parameter_count(const struct spt *m)
 }
 
 float *spt_parameters(struct spt *m)
+{
+    m->written = 1;
+    return spt_parameters_for_adamw(m);
+}
+
+float *spt_parameters_for_adamw(struct spt *m)
 {
     m->version++;
     return m->parameters;

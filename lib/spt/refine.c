@@ -91,7 +91,7 @@ static int patches_forward(struct spt *m, struct err *e)
 }
 
 /* Cuts the padding off, and makes float of what may be bfloat16. */
-static int crop(struct spt *m, struct err *e)
+static void crop(struct spt *m)
 {
     const struct activations *a = &m->act;
     const struct shape *s = &a->shape;
@@ -99,12 +99,8 @@ static int crop(struct spt *m, struct err *e)
         for (size_t b = 0; b < s->B; b++)
             m->ops->copy_rows(m->ctx, s->H, s->W, act_at(m, a->head.out, b * s->Hp * s->Wp), s->Wp,
                               act_at(m, a->cropped, b * s->H * s->W), s->W, 0);
-    if (!m->ctx->bf16)
-        return 0;
-    TRY(host_room(m, s->B * s->H * s->W, e));
-    m->ops->download_act(m->ctx, m->host, a->cropped, s->B * s->H * s->W);
-    m->ops->upload(m->ctx, a->output, m->host, s->B * s->H * s->W * sizeof(float));
-    return 0;
+    if (m->ctx->bf16)
+        m->ops->to_float(m->ctx, s->B * s->H * s->W, a->cropped, a->output);
 }
 
 int refine_forward(struct spt *m, struct err *e)
@@ -130,7 +126,8 @@ int refine_forward(struct spt *m, struct err *e)
         ops->sigmoid(m->ctx, pixels, h->out, h->out);
     if (m->patch == 1)
         stage_report(m, "refine.3", h->out, pixels, 1);
-    return crop(m, e);
+    crop(m);
+    return 0;
 }
 
 /* dy and dx (B,H,W,.): gradients of weights, and of the input. */
@@ -169,7 +166,7 @@ static int block_backward(struct spt *m, int i, const act *y, struct err *e)
 }
 
 /* The gradient of head.out into g.full[0]: padding put back as zeros, through the sigmoid. */
-static int output_backward(struct spt *m, struct err *e)
+static void output_backward(struct spt *m)
 {
     const struct op_table *ops = m->ops;
     const struct activations *a = &m->act;
@@ -177,9 +174,7 @@ static int output_backward(struct spt *m, struct err *e)
     size_t pixels = s->B * s->Hp * s->Wp, n = s->B * s->H * s->W;
     const act *d = a->doutput;
     if (m->ctx->bf16) {
-        TRY(host_room(m, n, e));
-        ops->download(m->ctx, m->host, a->doutput, n * sizeof(float));
-        ops->upload_act(m->ctx, a->g.full[1], m->host, n);
+        ops->to_act(m->ctx, n, a->doutput, a->g.full[1]);
         d = a->g.full[1];
     }
     ops->zero(m->ctx, a->g.full[0], pixels * m->act_size);
@@ -188,7 +183,6 @@ static int output_backward(struct spt *m, struct err *e)
                        act_at(m, a->g.full[0], b * s->Hp * s->Wp), s->Wp, 0);
     if (m->config.prefill != PREFILL_LINEAR)
         ops->sigmoid_backward(m->ctx, pixels, a->head.out, a->g.full[0], a->g.full[0]);
-    return 0;
 }
 
 /* From g.full[0] to g.x, the gradient of what leaves the blocks. */
@@ -218,7 +212,7 @@ int refine_backward(struct spt *m, struct err *e)
     const struct head_act *h = &m->act.head;
     const struct shape *s = &m->act.shape;
     struct gradient_act *g = &m->act.g;
-    TRY(output_backward(m, e));
+    output_backward(m);
     if (m->patch > 1) {
         TRY(patches_backward(m, e));
     } else {

@@ -59,6 +59,7 @@ int spt_create(struct spt **out, const struct model_config *config, struct op_ct
     m->full = config->self_attention == SELF_ATTENTION_FULL;
     m->act_size = ctx->bf16 ? 2 : sizeof(float);
     m->version = 1;
+    m->written = 1;
     int code = parameters_create(m, e);
     if (!code)
         code = mem_alloc(&m->act.encoder, m->encoder_layers, sizeof *m->act.encoder, "encoder layers", e);
@@ -93,6 +94,11 @@ void spt_free(struct spt *m)
 const struct model_config *spt_config(const struct spt *m)
 {
     return &m->config;
+}
+
+struct op_ctx *spt_context(const struct spt *m)
+{
+    return m->ctx;
 }
 
 int host_room(struct spt *m, size_t n, struct err *e)
@@ -231,6 +237,7 @@ int spt_forward(struct spt *m, const struct spt_batch *batch, const struct spt_o
     m->options = *options;
     struct shape s = shape_of(m, batch, options->train);
     TRY(activations_check(m, &s, e));
+    TRY(parameters_settle(m, e));
     TRY(positions_prepare(m, &s, e));
     TRY(activations_prepare(m, &s, e));
     TRY(upload_inputs(m, batch, e));
@@ -275,16 +282,18 @@ float *spt_output_gradient(struct spt *m)
     return m->act.doutput;
 }
 
-void spt_download_output(struct spt *m, float *host)
+int spt_download_output(struct spt *m, float *host, struct err *e)
 {
     const struct shape *s = &m->act.shape;
     m->ops->download(m->ctx, host, m->act.output, s->B * s->H * s->W * sizeof(float));
+    return m->ops->check(m->ctx, e);
 }
 
-void spt_download_map(struct spt *m, float *host)
+int spt_download_map(struct spt *m, float *host, struct err *e)
 {
     const struct shape *s = &m->act.shape;
     m->ops->download(m->ctx, host, m->act.map, s->B * s->Q * sizeof(float));
+    return m->ops->check(m->ctx, e);
 }
 
 void spt_on_stage(struct spt *m, spt_stage_fn fn, void *user)

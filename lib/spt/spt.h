@@ -3,7 +3,7 @@
  * The numbers are held against PyTorch (tests/reference/spt_torch.py, tests/golden). One struct spt is used by one
  * thread at a time.
  *
- *     struct op_ctx ctx;  op_open(&ctx, "cpu", 0, 0, &e);
+ *     struct op_ctx ctx;  op_open(&ctx, "cpu", 0, OP_FP32, &e);
  *     struct spt *m;      spt_create(&m, &config, &ctx, &e);
  *     spt_init_weights(m, seed)                   or  checkpoint tensors through spt_set_parameter
  *     spt_forward(m, &batch, &options, &e);  spt_output(m) -> (B,H,W)
@@ -49,6 +49,7 @@ struct spt_options {
 int spt_create(struct spt **m, const struct model_config *config, struct op_ctx *ctx, struct err *e);
 void spt_free(struct spt *m);
 const struct model_config *spt_config(const struct spt *m);
+struct op_ctx *spt_context(const struct spt *m);
 
 /* Linear: truncated normal .02; attention in-projection: Xavier uniform; convolutions: Kaiming, fan-out, the last one
  * zero; norms one; biases zero, but one in the patch head's convolutions at full resolution. Deterministic. */
@@ -77,11 +78,11 @@ void spt_map_size(const struct spt *m, uint32_t H, uint32_t W, uint32_t *h, uint
 int spt_forward(struct spt *m, const struct spt_batch *batch, const struct spt_options *options,
                 struct err *e);
 /* Device pointers, valid until the next forward: output (B,H,W) cropped to H,W, float; map (B,h,w), raw (not scaled
- * to 0..1). spt_download_* copy to the host. */
+ * to 0..1). spt_download_* copy to the host, and tell when something of the forward pass failed on the device. */
 const float *spt_output(const struct spt *m);
 const float *spt_map(const struct spt *m);
-void spt_download_output(struct spt *m, float *host);
-void spt_download_map(struct spt *m, float *host);
+int spt_download_output(struct spt *m, float *host, struct err *e);
+int spt_download_map(struct spt *m, float *host, struct err *e);
 
 /* After a training forward: doutput (B,H,W) device float. Parameter gradients accumulate until spt_zero_gradients. */
 /* A zeroed (B,H,W) buffer to write into, valid until the next forward. */
@@ -96,6 +97,8 @@ void spt_zero_gradients(struct spt *m);
  * first asked, NULL when there is none. */
 size_t spt_parameter_count(const struct spt *m);
 float *spt_parameters(struct spt *m);
+/* The same for op_table.adamw, which keeps what a backend has rounded from the parameters up to date itself. */
+float *spt_parameters_for_adamw(struct spt *m);
 float *spt_gradients(struct spt *m);
 
 /* A stage by the name it has in the reference ("pixel_tokens", "encoder.0", "decoder.1", "refine.0", "refine.blocks",

@@ -7,6 +7,7 @@
 #include "base/atomic_file.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "op/op_probe.h"
 #include "train/keep.h"
 #include "train/loader.h"
 #include "train/trainer.h"
@@ -273,7 +274,7 @@ int trainer_run(struct trainer *t, struct train_result *r, struct err *e)
     *r = (struct train_result){0};
     int code = open_directory(t, e);
     if (!code)
-        code = speed_probe(&t->ctx, &t->peak, e);
+        code = op_peak_flops(&t->ctx, &t->peak, e);
     t->started = t->last_written = clock_seconds();
     /* Preparing a frame costs about a tenth of learning from it. */
     int threads = t->ctx.threads > 4 ? t->ctx.threads / 4 : 1;

@@ -51,6 +51,6 @@ void optimizer_update(struct optimizer *o, double lr, double norm)
         .step = ++o->step,
     };
     o->lr = lr;
-    ops->adamw(o->ctx, &a, o->count, spt_parameters(o->model), spt_gradients(o->model), o->exp_avg,
+    ops->adamw(o->ctx, &a, o->count, spt_parameters_for_adamw(o->model), spt_gradients(o->model), o->exp_avg,
                o->exp_avg_sq);
 }

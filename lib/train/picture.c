@@ -74,9 +74,10 @@ int validation_picture(struct validation *v, struct spt *m, const char *path, st
         code = mem_alloc(&line, c.w, 1, "an example picture", e);
     if (!code)
         code = validation_forward(m, &v->batches[0], e);
+    if (!code)
+        code = spt_download_output(m, v->output, e);
     if (!code) {
         memset(c.pixels, 255, (size_t)c.W * c.H);
-        spt_download_output(m, v->output);
         code = draw(v, &c, rows, line, e);
     }
     if (!code)

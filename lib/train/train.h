@@ -38,7 +38,7 @@ struct train_options {
     int resume;             /* continue it; else only its weights are taken */
     uint32_t made_at[2];    /* its model.resolution, where config has one given on top; 0: not so */
     int64_t overfit;        /* N: learn N frames by heart, without dropout; 0: no */
-    const char *device;     /* NULL or "auto": cpu */
+    const char *device;     /* as op_open */
     int threads;            /* 0: all cores */
     const char *history;
     int no_history;

@@ -173,8 +173,7 @@ static int make_state_norm(struct trainer *t, struct err *e)
 static int open_network(struct trainer *t, struct err *e)
 {
     const struct train_options *o = &t->options;
-    const char *device = o->device && strcmp(o->device, "auto") ? o->device : "cpu";
-    int code = op_open(&t->ctx, device, o->threads, t->config.training.precision_bf16, e);
+    int code = op_open(&t->ctx, o->device, o->threads, (enum op_precision)t->config.training.precision, e);
     if (code)
         return code;
     t->ctx_open = 1;

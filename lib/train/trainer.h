@@ -46,7 +46,4 @@ struct trainer {
 char *trainer_path(const struct trainer *t, const char *name);
 double trainer_elapsed(const struct trainer *t);
 
-/* A matrix product's speed on this backend, measured for a tenth of a second. */
-int speed_probe(struct op_ctx *ctx, double *flops, struct err *e);
-
 #endif

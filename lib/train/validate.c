@@ -187,7 +187,9 @@ int validation_run(struct validation *v, struct spt *m, struct losses *losses, c
         size_t B = b->arrays.sizes.B;
         sum += loss * (double)B;
         frames += (double)B;
-        spt_download_output(m, v->output);
+        code = spt_download_output(m, v->output, e);
+        if (code)
+            return code;
         for (size_t i = 0; i < B; i++)
             score_frame(v, b, i, v->output + i * size, &s);
     }

@@ -173,8 +173,8 @@ static void test_evaluation(const struct golden *g, struct op_ctx *ctx, struct s
         return;
     }
     spt_on_stage(m, NULL, NULL);
-    spt_download_output(m, output);
-    spt_download_map(m, map);
+    if (spt_download_output(m, output, &e) || spt_download_map(m, map, &e))
+        tap_diag("%s", e.text);
     if (stages)
         ok(!s.bad, "%s %s: %zu stages within 1e-5", g->name, ctx->ops->name, s.seen);
     ok(near(g, "eval/output", output, 1e-5), "%s %s: output within 1e-5 %s", g->name, ctx->ops->name, how);
@@ -316,8 +316,7 @@ static void test_adamw(const struct golden *g, struct op_ctx *ctx, struct spt *m
     struct spt_options options = {.importance = -1};
     float *output = malloc(g->B * g->H * g->W * sizeof(float));
     good = good && !spt_forward(m, &batch, &options, &e);
-    if (good)
-        spt_download_output(m, output);
+    good = good && !spt_download_output(m, output, &e);
     snprintf(path, sizeof path, "adamw/%s/output", loss_names[l]);
     ok(good && near(g, path, output, 1e-2), "%s %s: output after three AdamW steps on %s within 1e-2",
        g->name, ctx->ops->name, loss_names[l]);

@@ -40,7 +40,8 @@ static const struct tool tool = {"sgaps-test",
                                  rows,
                                  COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION |
                                      COMMON_FORCE | COMMON_JSON | COMMON_DRY_RUN | COMMON_HISTORY,
-                                 "Examples:\n  $ sgaps-test x\n"};
+                                 "Examples:\n  $ sgaps-test x\n",
+                                 NULL};
 
 enum { WORDS = 32 };
 
@@ -157,7 +158,7 @@ static void test_refusals(void)
         {"--size 12", "--size: '12' is not a size as WxH"},
         {"--device gpu", "--device: 'gpu' is not one of"},
         {"--device cuda:x", "--device: 'cuda:x' is not one of"},
-        {"--precision fp16", "--precision: 'fp16' is not one of fp32|bf16"},
+        {"--precision fp16", "--precision: 'fp16' is not one of fp32|tf32|bf16|auto"},
         {"--seed -1", "--seed: -1 is outside"},
         {"--threads 1e3", "--threads: '1e3' is not a whole number"},
     };

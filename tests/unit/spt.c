@@ -199,9 +199,8 @@ static void forward(struct spt *m, const struct spt_batch *b, int train, uint64_
 {
     struct err e = {0};
     struct spt_options o = {.train = train, .seed = 1, .step = step, .importance = -1};
-    if (spt_forward(m, b, &o, &e))
+    if (spt_forward(m, b, &o, &e) || spt_download_output(m, out, &e))
         tap_diag("%s", e.text);
-    spt_download_output(m, out);
 }
 
 static void test_dropout(struct op_ctx *ctx)
@@ -342,8 +341,7 @@ static void test_sizes(struct op_ctx *ctx)
         struct spt_options o = {.importance = OP_IMPORTANCE_VARIANCE};
         bad |= spt_forward(m, &d.batch, &o, &e) != 0;
         spt_map_size(m, side, 14 - side, &h, &w);
-        spt_download_output(m, out);
-        spt_download_map(m, map);
+        bad |= spt_download_output(m, out, &e) || spt_download_map(m, map, &e);
         uint32_t Hp = 4 * h, Wp = 4 * w;
         /* The last convolution starts at zero: the result is the first prefill plane, cropped. */
         for (uint32_t i = 0; i < 2 * side * (14 - side); i++) {
