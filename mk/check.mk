@@ -10,7 +10,7 @@ scripts := $(sort $(wildcard tests/*/*.t) $(wildcard tests/*/*.bats))
 jobs ?= $(shell nproc)
 
 .PHONY: check check-programs bench
-check-programs: $(test_bin) $(peer_bin) $(emulated)
+check-programs: $(test_bin) $(peer_bin) $(emulated) $(emulator_check)
 
 # An archive, so that a test gets only what it uses.
 support := $(O)/tests/support.a
@@ -30,7 +30,7 @@ check: deps
 .PHONY: check-run
 check-run: all check-programs
 	SGAPS_BIN=$(abspath $(bin)) SGAPS_TESTS=$(abspath $(O)/tests) SGAPS_ROOT=$(CURDIR) SAN=$(SAN) OMP_NUM_THREADS=$(or $(OMP_NUM_THREADS),1) \
-	    prove --merge --timer -j$(jobs) --exec tests/run.sh $(or $(TESTS),$(test_bin) $(scripts))
+	    prove --merge --timer -j$(jobs) --exec tests/run.sh $(or $(TESTS),$(test_bin) $(emulator_check) $(scripts))
 
 bench: all
 	$(bin)/sgaps-bench all

@@ -32,13 +32,17 @@ $(cuda_library): $(cuda_obj)
 	$(Q)$(NVCC) -shared -cudart static $(cuda_codes) -o $@ $^ -lcublasLt
 
 # The same sources for the CPU, against an emulation of CUDA: every kernel runs in the tests where there is no GPU.
-CXX ?= g++
+ifeq ($(origin CXX),default)
+CXX := $(if $(findstring clang,$(CC)),clang++,g++)
+endif
 emulated := $(O)/tests/cuda/libsgaps-cuda-emulated.so
 emulator := tests/cuda/emulator
-emulated_flags := -std=c++20 -O2 -g -fPIC -fvisibility=hidden -I$(emulator) -Ilib -DSGAPS_VERSION='"$(VERSION)"' $(san_flags) \
-                  -Wall -Wno-unknown-pragmas $(if $(CI),-Werror)
-emulated_obj := $(cuda_src:%.cu=$(O)/emulated/%.o) $(patsubst %.cpp,$(O)/emulated/%.o,$(wildcard $(emulator)/*.cpp)) \
-                $(cuda_base:%.c=$(O)/emulated/%.o)
+# TSan knows no fibers.
+emulated_san := $(filter-out -fsanitize=thread,$(san_flags))
+emulated_flags := -std=c++20 -O2 -g -fno-math-errno -fPIC -fvisibility=hidden -I$(emulator) -Ilib \
+                  -DSGAPS_VERSION='"$(VERSION)"' $(emulated_san) -Wall -Wno-unknown-pragmas $(if $(CI),-Werror)
+emulator_obj := $(patsubst %.cpp,$(O)/emulated/%.o,$(wildcard $(emulator)/*.cpp))
+emulated_obj := $(cuda_src:%.cu=$(O)/emulated/%.o) $(emulator_obj) $(cuda_base:%.c=$(O)/emulated/%.o)
 $(O)/emulated/%.o: %.cu
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -x c++ -c $< -o $@
@@ -50,8 +54,15 @@ $(O)/emulated/%.o: %.c
 	$(Q)$(CC) $(base_cflags) -O2 -fPIC -fvisibility=hidden -c $< -o $@
 $(emulated): $(emulated_obj)
 	@mkdir -p $(@D)
-	$(Q)$(CXX) -shared $(san_flags) -o $@ $^ -lm
+	$(Q)$(CXX) -shared $(emulated_san) -o $@ $^ -lm
 .PHONY: cuda-emulated
 cuda-emulated: $(emulated)
 
--include $(cuda_src:%.cu=$(C)/%.d) $(emulated_obj:.o=.d)
+# Is the emulator right, and does it find faults?
+emulator_check := $(O)/tests/cuda/emulator_check
+$(O)/emulated/tests/cuda/emulator_check.o: emulated_flags += -Itests/support
+$(emulator_check): $(O)/emulated/tests/cuda/emulator_check.o $(emulator_obj) $(O)/tests/support.a $(O)/libsgaps.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(san_flags) $(LDFLAGS) -o $@ $^ $(libs)
+
+-include $(cuda_src:%.cu=$(C)/%.d) $(emulated_obj:.o=.d) $(O)/emulated/tests/cuda/emulator_check.d

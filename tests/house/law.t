@@ -33,7 +33,7 @@ for my $file (@files) {
         push @faults, "$file:$.: <$header> may only stand in lib/{" . join(',', sort keys %$rooms) . '}' unless $allowed;
     }
 }
-print "1..3\n";
+print "1..4\n";
 print @files && $lines > 50 ? "ok" : "not ok", " 1 - ", scalar(@files), " files with $lines include lines are read\n";
 print @faults ? "not ok" : "ok", " 2 - the dependency law holds\n";
 print "# $_\n" for @faults;
@@ -44,3 +44,9 @@ push @{ $seen{ $_ =~ s{.*/}{}r } }, $_ for grep { m{^lib/} } @files;
 my @twice = map { "@{$seen{$_}}" } grep { @{ $seen{$_} } > 1 } sort keys %seen;
 print @twice ? "not ok" : "ok", " 3 - file names are unique in lib/\n";
 print "# $_\n" for @twice;
+
+# The kernels are also built for the CPU: what that cannot read has one place.
+my @foreign = split /\n/, `grep -nE '\\basm\\b|<<<|extern __shared__' \$(find lib/op/cuda -type f ! -name ptx.cuh)`;
+@foreign = grep { !m{:\s*(/?\*|//)} } @foreign;
+print @foreign ? "not ok" : "ok", " 4 - assembly and what only nvcc reads stand in lib/op/cuda/ptx.cuh\n";
+print "# $_\n" for @foreign;
