@@ -16,7 +16,9 @@ enum {
     WORKSPACE = 32 << 20, /* what NVIDIA recommends for sm_90 */
     BIAS_ROOM = 1 << 16,  /* elements of a bias that is rounded for one product */
     VECTOR = 16,          /* bytes: bias vectors are read by this */
-    MAX_ALIGNMENT = 256   /* more helps no algorithm */
+    MAX_ALIGNMENT = 256,  /* more helps no algorithm */
+    MOST_PLANS =
+        4096 /* training draws a new number of samples each step, and each is a shape: a few MB at most */
 };
 
 /* Everything an algorithm may depend on. Compared as bytes: no padding, and zeroed first. */
@@ -69,12 +71,20 @@ static void plan_free(struct plan *p)
     free(p);
 }
 
+static void forget_all(struct cuda_linear_plans *plans)
+{
+    for (size_t i = 0; plans->slot && i < plans->size; i++) {
+        plan_free(plans->slot[i]);
+        plans->slot[i] = NULL;
+    }
+    plans->count = 0;
+}
+
 void cuda_linear_close(struct cuda_linear_plans *plans)
 {
     if (!plans)
         return;
-    for (size_t i = 0; plans->slot && i < plans->size; i++)
-        plan_free(plans->slot[i]);
+    forget_all(plans);
     cudaFree(plans->workspace);
     free(plans->slot);
     free(plans);
@@ -94,9 +104,12 @@ static struct plan **find_slot(const struct cuda_linear_plans *plans, const stru
     }
 }
 
+/* Makes room for one more; recorded sequences have what they need of a plan in them. */
 static int grow(struct cuda_linear_plans *plans, struct err *e)
 {
     struct cuda_linear_plans bigger = *plans;
+    if (plans->count >= MOST_PLANS)
+        forget_all(plans);
     if (2 * (plans->count + 1) <= plans->size)
         return 0;
     bigger.size = 2 * plans->size;
@@ -291,8 +304,11 @@ int cuda_multiply(struct op_ctx *ctx, const struct cuda_product *product, const 
         return cuda_multiply_plain(ctx, &p, A, B, C, D);
     if (bias && set(plan->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias, e))
         return e->code;
-    return blas_try(cublasLtMatmul(s->blas, plan->product, &p.alpha, B, plan->b, A, plan->a, &p.beta, C,
-                                   plan->c, D, plan->d, &plan->algorithm, s->plans->workspace, WORKSPACE,
-                                   s->stream),
-                    "product", e);
+    cublasStatus_t status =
+        cublasLtMatmul(s->blas, plan->product, &p.alpha, B, plan->b, A, plan->a, &p.beta, C, plan->c, D,
+                       plan->d, &plan->algorithm, s->plans->workspace, WORKSPACE, s->stream);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED)
+        return blas_try(status, "product", e);
+    plan->refused = true; /* the heuristic only estimates */
+    return cuda_multiply_plain(ctx, &p, A, B, C, D);
 }

@@ -51,8 +51,8 @@ int cuda_parameters_changed(struct op_ctx *ctx, const float *p, size_t n, struct
     struct cuda_mirrors *m = cuda_state_of(ctx)->mirrors;
     if (!ctx->bf16)
         return 0;
-    int i = find(m, p, n);
-    if (i < 0 || m->block[i].p != p || m->block[i].n != n) {
+    int i = n ? find(m, p, n) : -1; /* a block, or a part of one */
+    if (i < 0) {
         cuda_mirrors_forget(ctx, p);
         for (i = 0; i < BLOCKS && m->block[i].p; i++)
             ;
@@ -64,7 +64,7 @@ int cuda_parameters_changed(struct op_ctx *ctx, const float *p, size_t n, struct
             return err_prefix(e, "parameters in bf16: ");
         m->block[i] = {p, n, (bf16 *)copy};
     }
-    cuda_to_act(ctx, n, p, m->block[i].copy);
+    cuda_to_act(ctx, n, p, m->block[i].copy + (p - m->block[i].p));
     return 0;
 }
 
