@@ -120,6 +120,23 @@ static int frame_backward(struct op_case_run *r, struct err *e)
 const struct op_kind kind_frame_row = {
     "add_frame_row", frame_operands, frame_forward, frame_backward, 0, NULL};
 
+/* --- the sum of frames: B, n --- */
+
+static void sum_operands(struct op_case_run *r)
+{
+    operand(r, "x", OP_CONSTANT, OP_ACT, OP_FILL_NORMAL, r->c->s[0] * r->c->s[1]);
+    operand(r, "y", OP_SAVED, OP_ACT, OP_FILL_NORMAL, r->c->s[1]);
+}
+
+static int sum_forward(struct op_case_run *r, struct err *e)
+{
+    (void)e;
+    OPS->sum_frames(r->ctx, r->c->s[0], r->c->s[1], AT(0), AT(1));
+    return 0;
+}
+
+const struct op_kind kind_sum_frames = {"sum_frames", sum_operands, sum_forward, NULL, 0, NULL};
+
 /* --- pixel shuffle: B, h, w, C, p --- */
 
 static size_t shuffle_pixel(const struct op_case *c)
@@ -226,21 +243,30 @@ static int add_forward(struct op_case_run *r, struct err *e)
 
 const struct op_kind kind_add = {"add", pair_operands, add_forward, NULL, 0, NULL};
 
-/* --- rows, n, between rows of other lengths --- */
+/* --- rows, n, between rows of other lengths; strided: of lengths that keep every row aligned as the first --- */
+
+static size_t copy_from(const struct op_case *c)
+{
+    return c->s[1] + (c->flags & STRIDED ? 16 : 3);
+}
+
+static size_t copy_to(const struct op_case *c)
+{
+    return c->s[1] + (c->flags & STRIDED ? 8 : 1);
+}
 
 static void copy_operands(struct op_case_run *r)
 {
-    size_t rows = r->c->s[0], n = r->c->s[1];
-    operand(r, "src", OP_CONSTANT, OP_ACT, OP_FILL_NORMAL, rows * (n + 3));
-    int dst = operand(r, "dst", OP_SAVED, OP_ACT, OP_FILL_NORMAL, rows * (n + 1));
+    operand(r, "src", OP_CONSTANT, OP_ACT, OP_FILL_NORMAL, r->c->s[0] * copy_from(r->c));
+    int dst = operand(r, "dst", OP_SAVED, OP_ACT, OP_FILL_NORMAL, r->c->s[0] * copy_to(r->c));
     r->operand[dst].accumulates = !!(r->c->flags & ACCUMULATE);
 }
 
 static int copy_forward(struct op_case_run *r, struct err *e)
 {
     (void)e;
-    size_t n = r->c->s[1];
-    OPS->copy_rows(r->ctx, r->c->s[0], n, AT(0), n + 3, AT(1), n + 1, !!(r->c->flags & ACCUMULATE));
+    OPS->copy_rows(r->ctx, r->c->s[0], r->c->s[1], AT(0), copy_from(r->c), AT(1), copy_to(r->c),
+                   !!(r->c->flags & ACCUMULATE));
     return 0;
 }
 
