@@ -1,0 +1,86 @@
+/* 3x3 convolution: which kernel takes which shape. */
+#include "op/cuda/conv.cuh"
+
+#include "op/cuda/column_sums.cuh"
+#include "op/cuda/ops.cuh"
+
+enum path { DIRECT, GEMM, SHIFTED };
+
+/* C channels are read at each of nine taps, O are written.
+ * bf16: the tensor-core kernels take what they can copy 16 bytes at a time, and the few channels they can gather one by one
+ * without waiting long. fp32: a product with few rows or columns leaves cuBLASLt's tiles empty while it moves a whole image
+ * nine times. */
+static enum path path_of(const struct op_ctx *ctx, int C, int O)
+{
+    if (ctx->bf16)
+        return C % 8 && C > 32 ? SHIFTED : GEMM;
+    return C <= 24 || O <= 16 ? DIRECT : SHIFTED;
+}
+
+static struct conv conv_of(const struct op_conv *p)
+{
+    struct conv c = {};
+    c.B = (int)p->B;
+    c.H = (int)p->H;
+    c.W = (int)p->W;
+    c.C = (int)p->C;
+    c.O = (int)p->O;
+    c.w = p->w;
+    return c;
+}
+
+static int run(struct op_ctx *ctx, const struct conv *c, const act *x, act *y, struct err *e)
+{
+    switch (path_of(ctx, c->C, c->O)) {
+    case GEMM:
+        return conv_gemm(ctx, c, (const bf16 *)x, (bf16 *)y, e);
+    case DIRECT:
+        return conv_direct(ctx, c, (const float *)x, (float *)y, e);
+    default:
+        return conv_shifted(ctx, c, x, y, e);
+    }
+}
+
+int cuda_conv3x3(struct op_ctx *ctx, const struct op_conv *p, const act *x, act *y, struct err *e)
+{
+    struct conv c = conv_of(p);
+    c.relu = p->relu;
+    c.bias = p->bias;
+    c.residual = p->residual;
+    return run(ctx, &c, x, y, e);
+}
+
+int cuda_conv3x3_backward_data(struct op_ctx *ctx, const struct op_conv *p, const act *dy, act *dx,
+                               struct err *e)
+{
+    struct conv c = conv_of(p);
+    c.C = (int)p->O;
+    c.O = (int)p->C;
+    c.flipped = true;
+    return run(ctx, &c, dy, dx, e);
+}
+
+int cuda_conv3x3_backward_weight(struct op_ctx *ctx, const struct op_conv *p, const act *x, const act *dy,
+                                 float *dw, float *dbias, struct err *e)
+{
+    struct conv c = conv_of(p);
+    int r = 0;
+    switch (path_of(ctx, c.C, c.O)) {
+    case GEMM:
+        r = conv_gemm_weight(ctx, &c, (const bf16 *)x, (const bf16 *)dy, dw, e);
+        break;
+    case DIRECT:
+        r = conv_direct_weight(ctx, &c, (const float *)x, (const float *)dy, dw, e);
+        break;
+    case SHIFTED:
+        r = conv_shifted_weight(ctx, &c, x, dy, dw, e);
+        break;
+    }
+    size_t rows = p->B * p->H * p->W;
+    void *room;
+    if (r || !dbias ||
+        (r = cuda_scratch(ctx, cuda_column_sums_room(ctx, rows, p->O) * sizeof(float), &room, e)))
+        return r;
+    cuda_add_column_sums(ctx, rows, p->O, dy, p->O, (float *)room, dbias);
+    return 0;
+}

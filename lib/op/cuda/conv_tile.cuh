@@ -1,0 +1,53 @@
+/* Image tiles in shared memory, as the tensor-core convolutions read them.
+ *
+ * A unit is 8 channels of a pixel: 16 bytes, what one copy moves and one row of ldmatrix reads. A plane holds the same unit of
+ * every pixel of the tile, row by row, border included. So
+ * - eight neighbouring pixels of a plane are 128 bytes one after the other, each bank once: no read by ldmatrix conflicts,
+ *   whichever tap it is for, and no address needs a swizzle: a tap is a constant added to it;
+ * - neighbouring threads copy the units of a pixel, so whole sectors leave global memory, and the planes' distance is chosen
+ *   so that eight such writes meet each bank once as well. */
+#ifndef SGAPS_OP_CUDA_CONV_TILE_CUH
+#define SGAPS_OP_CUDA_CONV_TILE_CUH
+
+#include "op/cuda/number.cuh"
+#include "op/cuda/ptx.cuh"
+
+enum {
+    UNIT = 8,        /* channels */
+    UNIT_BYTES = 16, /* in shared memory */
+    TILE_WIDTH = 16, /* pixels of a tile's row: the 16 rows of one mma, or the 16 products of its sum */
+    TILE_PITCH = TILE_WIDTH + 2 /* with the border */
+};
+
+/* Bytes from one plane of `pixels` to the next, where a pixel has `planes` of them: the remainder by 128 spreads the units
+ * that eight threads write at once over the banks. */
+constexpr int plane_bytes(int pixels, int planes)
+{
+    int step = 128 / (planes < 8 ? planes : 8), bytes = pixels * UNIT_BYTES;
+    return (bytes - step + 127) / 128 * 128 + step;
+}
+
+/* The first n elements from `from` on, and zeros: for rows that are not aligned to 16 bytes. */
+static __device__ __forceinline__ uint4 gather_unit(const bf16 *from, int n)
+{
+    uint32_t word[UNIT / 2];
+#pragma unroll
+    for (int i = 0; i < UNIT / 2; i++) {
+        uint32_t low = 2 * i < n ? __bfloat16_as_ushort(from[2 * i]) : 0;
+        uint32_t high = 2 * i + 1 < n ? __bfloat16_as_ushort(from[2 * i + 1]) : 0;
+        word[i] = low | high << 16;
+    }
+    return make_uint4(word[0], word[1], word[2], word[3]);
+}
+
+/* Starts copying a unit of which n elements exist (n <= 0: zeros, and `from` is not read). aligned: n is 8 or more, or none,
+ * and `from` is aligned to 16 bytes. Otherwise the copy is done when this returns. */
+static __device__ __forceinline__ void copy_unit(bool aligned, char *to, const bf16 *from, int n)
+{
+    if (aligned)
+        copy_async(to, from, n > 0);
+    else
+        *(uint4 *)to = gather_unit(from, n);
+}
+
+#endif
