@@ -9,6 +9,7 @@ VERSION := 0.1.0
 include mk/build.mk
 include mk/cuda.mk
 include mk/check.mk
+include mk/gpu.mk
 include mk/install.mk
 include mk/demo.mk
 

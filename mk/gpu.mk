@@ -1,0 +1,31 @@
+# make check-gpu: what must hold on a machine with an NVIDIA GPU; fails with the reason where there is none. It builds only what
+# it runs, with a C compiler and nvcc and none of the libraries that the tools need: lib/base, lib/op (ref and the cuda
+# library's loader), lib/spt. Python with numpy and h5py drives the network. SANITIZE=1: the operations once more under
+# compute-sanitizer's memcheck and racecheck.
+G := $(O)/gpu
+gpu_flags = $(base_cflags) $(CPPFLAGS) $(CFLAGS) -fPIC -Itests/support
+gpu_src := $(sort $(wildcard lib/base/*.c lib/op/*.c lib/op/ref/*.c lib/spt/*.c)) tests/gpu/no_cpu.c
+gpu_obj := $(gpu_src:%.c=$(G)/%.o)
+gpu_own := $(G)/tests/gpu/network.o $(G)/tests/gpu/gpu_device.o $(G)/tests/op/ops_cuda.o $(G)/tests/support/tap.o
+gpu_programs := $(G)/gpu_device $(G)/ops_cuda $(G)/libsgaps-network.so
+PYTHON ?= python3
+
+$(G)/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(gpu_flags) -MMD -MP -c $< -o $@
+$(G)/gpu_device: $(G)/tests/gpu/gpu_device.o $(gpu_obj)
+$(G)/ops_cuda: $(G)/tests/op/ops_cuda.o $(G)/tests/support/tap.o $(gpu_obj)
+$(G)/gpu_device $(G)/ops_cuda:
+	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -o $@ $^ -lm -ldl -lpthread
+$(G)/libsgaps-network.so: $(G)/tests/gpu/network.o $(gpu_obj)
+	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -shared -o $@ $^ -lm -ldl -lpthread
+
+-include $(gpu_obj:.o=.d) $(gpu_own:.o=.d)
+
+.PHONY: gpu-programs gpu-folder check-gpu
+gpu-programs: $(gpu_programs)
+gpu-folder:
+	@echo $(abspath $(G))
+check-gpu: cuda gpu-programs
+	SGAPS_ROOT=$(CURDIR) SGAPS_CUDA_LIBRARY=$(or $(SGAPS_CUDA_LIBRARY),$(abspath $(cuda_library))) SANITIZE=$(SANITIZE) \
+	    PYTHON=$(PYTHON) sh tests/gpu/check.sh $(abspath $(G))
