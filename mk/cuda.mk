@@ -11,6 +11,8 @@ C := $(BUILD)/cuda-$(cuda_id)
 cuda_base := lib/base/err.c
 cuda_obj := $(cuda_src:%.cu=$(C)/%.o) $(cuda_base:%.c=$(C)/%.o)
 cuda_library := $(bin)/libsgaps-cuda.so
+# Where it looks for cuBLASLt before the system's folders: NVIDIA's installers do not all tell the loader.
+CUDA_RUNPATH ?= /usr/local/cuda/lib64
 
 .PHONY: cuda
 ifneq ($(NVCC),)
@@ -29,7 +31,7 @@ $(C)/%.o: %.c
 	$(Q)$(CC) $(base_cflags) -O2 -fPIC -fvisibility=hidden -c $< -o $@
 $(cuda_library): $(cuda_obj)
 	@mkdir -p $(@D)
-	$(Q)$(NVCC) -shared -cudart static $(cuda_codes) -o $@ $^ -lcublasLt
+	$(Q)$(NVCC) -shared -cudart static $(cuda_codes) -o $@ $^ $(CUDA_LDFLAGS) -Xlinker --enable-new-dtags,-rpath,$(CUDA_RUNPATH) -lcublasLt
 
 # The same sources for the CPU, against an emulation of CUDA: every kernel runs in the tests where there is no GPU.
 ifeq ($(origin CXX),default)

@@ -11,6 +11,8 @@ BASHDIR    ?= $(DATADIR)/bash-completion/completions
 ZSHDIR     ?= $(DATADIR)/zsh/site-functions
 FISHDIR    ?= $(DATADIR)/fish/vendor_completions.d
 INSTALL    ?= install
+# Where the tools look for the cuda backend: ../lib/sgaps from their own folder (lib/op/cuda_library.c).
+CUDADIR    ?= $(PREFIX)/lib/sgaps
 
 man_pages = $(sort $(wildcard man/*.[157]))
 # A header that says it is private to its room stays at home.
@@ -24,6 +26,7 @@ plan = $(foreach t,$(tools),'755 $(bin)/sgaps-$t $(BINDIR)/sgaps-$t') \
        $(foreach t,$(tools),'644 $(completions)/fish/sgaps-$t.fish $(FISHDIR)/sgaps-$t.fish') \
        '644 $(completions)/zsh/_sgaps $(ZSHDIR)/_sgaps' \
        '644 $(archive) $(LIBDIR)/libsgaps.a' \
+       $(if $(NVCC),'644 $(cuda_library) $(CUDADIR)/libsgaps-cuda.so') \
        '644 $(O)/sgaps.pc $(LIBDIR)/pkgconfig/sgaps.pc' \
        $(foreach h,$(headers),'644 lib/$h $(INCLUDEDIR)/sgaps/$h') \
        $(foreach f,$(documents),'644 $f $(DOCDIR)/$f') \
@@ -40,7 +43,8 @@ install: all completions $(O)/sgaps.pc
 # Folders that carry the project's name go too, once they are empty.
 uninstall:
 	@printf '%s\n' $(plan) | while read -r mode from to; do rm -f "$(DESTDIR)$$to"; done
-	@for folder in "$(DESTDIR)$(INCLUDEDIR)/sgaps" "$(DESTDIR)$(DOCDIR)"; do \
+	@rm -f "$(DESTDIR)$(CUDADIR)/libsgaps-cuda.so" # also where the nvcc is gone that it came from
+	@for folder in "$(DESTDIR)$(INCLUDEDIR)/sgaps" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(CUDADIR)"; do \
 	    if [ -d "$$folder" ]; then find "$$folder" -depth -type d -empty -delete; fi; \
 	done
 

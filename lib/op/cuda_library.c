@@ -48,9 +48,12 @@ static void *open_library(struct err *e)
         library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
         lacks = "the CUDA backend cannot be loaded";
     }
-    const char *why = library ? NULL : dlerror(); /* "FILE: reason" */
-    if (!library)
-        err_set(e, ERR_UNAVAILABLE, "%s: %s", lacks, why ? why : LIBRARY);
+    if (!library) {
+        const char *why = dlerror(); /* "FILE: reason"; the next dlclose forgets it */
+        int blas = why && strstr(why, "libcublas");
+        err_set(e, ERR_UNAVAILABLE, "%s: %s%s", lacks, why ? why : LIBRARY,
+                blas ? " (install CUDA's libcublas, or name its folder in LD_LIBRARY_PATH)" : "");
+    }
     if (driver)
         dlclose(driver);
     return library;

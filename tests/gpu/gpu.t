@@ -115,6 +115,14 @@ else:
     tap.ok(code == 1 and text.startswith("make check-gpu: no GPU to check: cuda: "), "make check-gpu fails with its reason")
     code, text = run("sh", os.path.join(here, "check.sh"), programs, SGAPS_ROOT=root)
     tap.ok(code == 1 and "no GPU to check" in text and "passed" not in text, "and runs nothing")
+with tempfile.TemporaryDirectory() as tmp:
+    stub = ["cc", "-shared", "-x", "c", "/dev/null", "-o"]
+    subprocess.run([*stub, os.path.join(tmp, "libcublasLt.so.99")], check=True)
+    library = os.path.join(tmp, "libsgaps-cuda.so")
+    subprocess.run([*stub, library, "-Wl,--no-as-needed", "-L" + tmp, "-l:libcublasLt.so.99"], check=True)
+    code, text = run(os.path.join(programs, "gpu_device"), SGAPS_CUDA_LIBRARY=library)
+    tap.ok(code == 1 and "libcublasLt.so.99: cannot open" in text and "LD_LIBRARY_PATH" in text,
+           "a missing cuBLASLt: where to get it")
 scripts = [os.path.join(here, "check.sh"), os.path.join(here, "run.sh")]
 tap.ok(all(run("sh", "-n", s)[0] == 0 for s in scripts), "the scripts parse")
 code, text = run("sh", scripts[1])

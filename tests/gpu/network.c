@@ -20,8 +20,8 @@ struct network {
     /* what the losses compare with */
     size_t B, N, pixels;
     struct block target, index, value, select;
-    struct block moment[2];                 /* of AdamW */
-    struct block factor, weight, result;    /* of the product */
+    struct block moment[2];              /* of AdamW */
+    struct block factor, weight, result; /* of the product */
     size_t size;
 };
 
@@ -62,7 +62,8 @@ static void drop_network(struct network *n)
 
 void network_close(struct network *n)
 {
-    struct block *blocks[] = {&n->target, &n->index, &n->value, &n->select, &n->factor, &n->weight, &n->result};
+    struct block *blocks[] = {&n->target, &n->index,  &n->value, &n->select,
+                              &n->factor, &n->weight, &n->result};
     drop_network(n);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         let_go(n, blocks[i]);
@@ -151,8 +152,7 @@ double network_flops(const struct model_config *config, uint32_t H, uint32_t W, 
 int network_forward(struct network *n, const struct spt_batch *batch, int train, uint64_t seed, uint64_t step,
                     int importance)
 {
-    const struct spt_options options = {
-        .train = train, .seed = seed, .step = step, .importance = importance};
+    const struct spt_options options = {.train = train, .seed = seed, .step = step, .importance = importance};
     return spt_forward(n->m, batch, &options, &n->error);
 }
 
@@ -191,8 +191,8 @@ static int send(struct network *n, struct block *b, const void *values, size_t b
     return code;
 }
 
-int network_target(struct network *n, const struct spt_batch *batch, const float *target, const int32_t *index,
-                   const float *value, const uint8_t *select)
+int network_target(struct network *n, const struct spt_batch *batch, const float *target,
+                   const int32_t *index, const float *value, const uint8_t *select)
 {
     size_t samples = batch->B * batch->N;
     n->B = batch->B;

@@ -74,6 +74,21 @@ setup() {
     (cd "$PREFIX/share/doc/sgaps/examples/torch" && /usr/bin/python3 -B -c 'import sgaps_torch; sgaps_torch.load' )
 }
 
+@test "the cuda backend lies where the tools look for it" {
+    [ -e "$SGAPS_BIN/libsgaps-cuda.so" ] || skip "built without nvcc"
+    cmp "$SGAPS_BIN/libsgaps-cuda.so" "$PREFIX/lib/sgaps/libsgaps-cuda.so"
+    # An installed tool opens it: a copy that is none is what it complains of (a driver of no use stands in for NVIDIA's).
+    mkdir -p away/bin away/lib/sgaps drivers
+    cp "$PREFIX/bin/sgaps-bench" away/bin
+    echo rubbish >away/lib/sgaps/libsgaps-cuda.so
+    cc -shared -o drivers/libcuda.so.1 -x c /dev/null
+    LD_LIBRARY_PATH=$PWD/drivers run --separate-stderr away/bin/sgaps-bench ops --device cuda
+    [ "$status" -eq 69 ]
+    [[ $stderr == *"../lib/sgaps/libsgaps-cuda.so: "* ]] || { echo "$stderr"; false; }
+    # Its cuBLASLt is looked for where NVIDIA's toolkit lies, and nothing else is new.
+    readelf -d "$PREFIX/lib/sgaps/libsgaps-cuda.so" | grep -q 'RUNPATH.*\[/usr/local/cuda/lib64\]'
+}
+
 @test "with DESTDIR everything lies below it, and uninstall leaves nothing" {
     cd "$SGAPS_ROOT"
     make -s BIN="$SGAPS_BIN" BUILD="$(built)" install PREFIX=/usr DESTDIR="$BATS_TEST_TMPDIR/dest"
