@@ -6,7 +6,8 @@ G := $(O)/gpu
 gpu_flags = $(base_cflags) $(CPPFLAGS) $(CFLAGS) -fPIC -Itests/support
 gpu_src := $(sort $(wildcard lib/base/*.c lib/op/*.c lib/op/ref/*.c lib/spt/*.c)) tests/gpu/no_cpu.c
 gpu_obj := $(gpu_src:%.c=$(G)/%.o)
-gpu_own := $(G)/tests/gpu/network.o $(G)/tests/gpu/gpu_device.o $(G)/tests/op/ops_cuda.o $(G)/tests/support/tap.o
+ops_cuda_obj := $(patsubst %,$(G)/tests/%.o,op/ops_cuda support/cuda_case support/op_compare support/tap)
+gpu_own := $(G)/tests/gpu/network.o $(G)/tests/gpu/gpu_device.o $(ops_cuda_obj)
 gpu_programs := $(G)/gpu_device $(G)/ops_cuda $(G)/libsgaps-network.so
 PYTHON ?= python3
 
@@ -14,7 +15,7 @@ $(G)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(gpu_flags) -MMD -MP -c $< -o $@
 $(G)/gpu_device: $(G)/tests/gpu/gpu_device.o $(gpu_obj)
-$(G)/ops_cuda: $(G)/tests/op/ops_cuda.o $(G)/tests/support/tap.o $(gpu_obj)
+$(G)/ops_cuda: $(ops_cuda_obj) $(gpu_obj)
 $(G)/gpu_device $(G)/ops_cuda:
 	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -o $@ $^ -lm -ldl -lpthread
 $(G)/libsgaps-network.so: $(G)/tests/gpu/network.o $(gpu_obj)

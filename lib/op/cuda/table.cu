@@ -73,19 +73,14 @@ static int device_count(struct err *e)
 }
 
 extern "C" {
-<<<<<<< HEAD
-extern __attribute__((visibility("default"))) const struct op_cuda_backend sgaps_cuda_backend;
-const struct op_cuda_backend sgaps_cuda_backend = {
-=======
 /* The cudaStream_t that the operations of an open context run on, for who times them with events (tests/gpu). */
 __attribute__((visibility("default"))) void *sgaps_cuda_stream(struct op_ctx *ctx)
 {
     return (void *)cuda_state_of(ctx)->stream;
 }
 
-extern const struct op_cuda_backend sgaps_cuda_backend;
-__attribute__((visibility("default"))) const struct op_cuda_backend sgaps_cuda_backend = {
->>>>>>> d3f5075 (make check-gpu: the network driven from python without HDF5, golden cases, training steps, and the measurement beside PyTorch)
+extern __attribute__((visibility("default"))) const struct op_cuda_backend sgaps_cuda_backend;
+const struct op_cuda_backend sgaps_cuda_backend = {
     .version = OP_CUDA_VERSION,
     .table_size = sizeof(struct op_table),
     .ctx_size = sizeof(struct op_ctx),
