@@ -25,6 +25,7 @@ $(G)/libsgaps-network.so: $(G)/tests/gpu/network.o $(gpu_obj)
 
 .PHONY: gpu-programs gpu-folder check-gpu
 gpu-programs: $(gpu_programs)
+check-programs: gpu-programs
 gpu-folder:
 	@echo $(abspath $(G))
 check-gpu: cuda gpu-programs

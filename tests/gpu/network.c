@@ -156,14 +156,14 @@ int network_forward(struct network *n, const struct spt_batch *batch, int train,
     return spt_forward(n->m, batch, &options, &n->error);
 }
 
-void network_output(struct network *n, float *values)
+int network_output(struct network *n, float *values)
 {
-    spt_download_output(n->m, values);
+    return spt_download_output(n->m, values, &n->error);
 }
 
-void network_map(struct network *n, float *values)
+int network_map(struct network *n, float *values)
 {
-    spt_download_map(n->m, values);
+    return spt_download_map(n->m, values, &n->error);
 }
 
 static void hand_on(void *user, const char *name, const act *x, size_t rows, size_t columns)
@@ -241,7 +241,7 @@ int network_adamw(struct network *n, double lr, double weight_decay, int64_t ste
     if (step == 1)
         for (int i = 0; i < 2; i++)
             n->ctx.ops->zero(&n->ctx, n->moment[i].p, bytes);
-    n->ctx.ops->adamw(&n->ctx, &a, count, spt_parameters(n->m), spt_gradients(n->m), n->moment[0].p,
+    n->ctx.ops->adamw(&n->ctx, &a, count, spt_parameters_for_adamw(n->m), spt_gradients(n->m), n->moment[0].p,
                       n->moment[1].p);
     return 0;
 }

@@ -42,8 +42,8 @@ double network_flops(const struct model_config *config, uint32_t H, uint32_t W, 
 int network_forward(struct network *n, const struct spt_batch *batch, int train, uint64_t seed, uint64_t step,
                     int importance);
 /* (B,H,W) and, of the last forward with importance, (B,h,w); their sizes are the caller's to know. */
-void network_output(struct network *n, float *values);
-void network_map(struct network *n, float *values);
+int network_output(struct network *n, float *values);
+int network_map(struct network *n, float *values);
 /* Called in every forward with a stage's floats, rows x columns; NULL: no more. */
 typedef void (*network_stage_fn)(const char *name, const float *values, size_t rows, size_t columns);
 void network_on_stage(struct network *n, network_stage_fn fn);

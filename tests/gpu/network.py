@@ -42,7 +42,7 @@ SIGNATURES = {
     "check": (_I, _P), "create": (_I, _P, _P, c.c_uint64), "tensors": (_S, _P),
     "tensor": (c.c_char_p, _P, _S, _P, _P), "set": (None, _P, _S, _P), "get": (None, _P, _S, _P),
     "gradient": (None, _P, _S, _P), "flops": (c.c_double, _P, c.c_uint32, c.c_uint32, _S),
-    "forward": (_I, _P, _P, _I, c.c_uint64, c.c_uint64, _I), "output": (None, _P, _P), "map": (None, _P, _P),
+    "forward": (_I, _P, _P, _I, c.c_uint64, c.c_uint64, _I), "output": (_I, _P, _P), "map": (_I, _P, _P),
     "on_stage": (None, _P, STAGE), "target": (_I, _P, _P, _P, _P, _P, _P), "loss": (_I, _P, c.c_char_p, _I, _P),
     "zero_gradients": (None, _P), "backward": (_I, _P), "adamw": (_I, _P, c.c_double, c.c_double, c.c_int64),
     "product": (_I, _P, _S),
@@ -188,13 +188,13 @@ class Network:
 
     def output(self):
         a = np.empty((self.batch.B, self.batch.H, self.batch.W), np.float32)
-        self.l.network_output(self.n, a.ctypes.data)
+        self._must(self.l.network_output(self.n, a.ctypes.data))
         return a
 
     def map(self):
         p = self.config.query_patch
         a = np.empty((self.batch.B, -(-self.batch.H // p), -(-self.batch.W // p)), np.float32)
-        self.l.network_map(self.n, a.ctypes.data)
+        self._must(self.l.network_map(self.n, a.ctypes.data))
         return a
 
     def on_stage(self, f):
