@@ -47,6 +47,15 @@ static __device__ __forceinline__ void load_matrices_transposed(uint32_t f[4], c
                  : "memory");
 }
 
+/* An 8x8 matrix of 16-bit elements spread over the warp as load_matrices leaves one, transposed: lane l gives elements 2(l%4)
+ * and 2(l%4)+1 of row l/4 and gets those of column l/4. */
+static __device__ __forceinline__ uint32_t transpose_matrix(uint32_t f)
+{
+    uint32_t to;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;\n" : "=r"(to) : "r"(f));
+    return to;
+}
+
 /* Starts copying 16 bytes from global to shared memory, both 16-byte aligned; !valid writes zeros and does not read. */
 static __device__ __forceinline__ void copy_async(void *to, const void *from, bool valid)
 {

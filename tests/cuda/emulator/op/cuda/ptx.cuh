@@ -36,6 +36,14 @@ static inline void load_matrices_transposed(uint32_t f[4], const void *row, EMUL
     emulator::load_matrices(emulator::LOAD_TRANSPOSED, f, row, file, line);
 }
 
+static inline uint32_t transpose_matrix(uint32_t f)
+{
+    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, by = g % 2 * 16;
+    uint32_t low = __shfl_sync(0xffffffffu, f, 2 * t * 4 + g / 2);
+    uint32_t high = __shfl_sync(0xffffffffu, f, (2 * t + 1) * 4 + g / 2);
+    return (low >> by & 0xffff) | high >> by << 16;
+}
+
 static inline void copy_async(void *to, const void *from, bool valid, EMULATOR_HERE)
 {
     emulator::copy_async(to, from, valid, file, line);
