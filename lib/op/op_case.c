@@ -38,6 +38,11 @@ const struct op_case op_cases[] = {
     {&kind_attention, OP_CASE_TEST, DROP, {1, 2, 7, 29, 31}},
     {&kind_attention, OP_CASE_TEST, DROP | RAGGED, {2, 1, 33, 5, 277}},
     {&kind_attention, OP_CASE_TEST, 0, {1, 2, 64, 7, 531}},
+    {&kind_attention, OP_CASE_TEST, RAGGED | DROP, {3, 2, 32, 50, 1100}}, /* cuda backward: 512 or 256 keys at once */
+    {&kind_attention, OP_CASE_TEST, DROP, {1, 1, 32, 21, 1031}},
+    {&kind_attention, OP_CASE_TEST, SHARED | RAGGED, {2, 1, 16, 39, 521}},
+    {&kind_attention, OP_CASE_TEST, RAGGED | DROP, {4, 1, 56, 33, 600}},
+    {&kind_attention, OP_CASE_TEST, DROP, {2, 1, 48, 49, 257}},
     {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 201, 201}},
     {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},
     {&kind_attention, OP_CASE_BENCH, DROP, {1, 4, 32, 12544, 201}},

@@ -61,8 +61,7 @@ static __device__ __forceinline__ float dot8(uint4 a, uint4 b)
 }
 
 template <typename T, bool WIDE>
-static __global__ void statistics(struct backward b, const T *out, const T *dout, const float *lse,
-                                  float2 *to)
+static __global__ void statistics(struct backward b, const T *out, const T *dout, const float *lse)
 {
     const struct attention_shape &s = b.shape;
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
@@ -83,7 +82,7 @@ static __global__ void statistics(struct backward b, const T *out, const T *dout
         float inverse = b.value_factor > 0 ? 1 / b.value_factor : 0; /* everything dropped: nothing flows */
         result = make_float2(lse[row * s.Tq + i] * LOG2E, sum * inverse);
     }
-    to[row * b.rows + i] = result;
+    b.statistics[row * b.rows + i] = result;
 }
 
 template <typename T>
@@ -91,13 +90,12 @@ void backward_statistics(struct op_ctx *ctx, const struct backward *b, const T *
                          const float *lse)
 {
     unsigned blocks = blocks_for(heads_of(b) * b->rows, 256);
-    float2 *to = (float2 *)b->statistics;
     if constexpr (sizeof(T) == 2)
         if (b->shape.head % 8 == 0 && attention_aligned(out, 0, 0) && attention_aligned(dout, 0, 0)) {
-            launch(ctx, blocks, 256, 0, statistics<T, true>, *b, out, dout, lse, to);
+            launch(ctx, blocks, 256, 0, statistics<T, true>, *b, out, dout, lse);
             return;
         }
-    launch(ctx, blocks, 256, 0, statistics<T, false>, *b, out, dout, lse, to);
+    launch(ctx, blocks, 256, 0, statistics<T, false>, *b, out, dout, lse);
 }
 
 template void backward_statistics<float>(struct op_ctx *, const struct backward *, const float *,

@@ -17,12 +17,11 @@
 
 struct backward {
     struct attention_shape shape;
-    size_t dq_batch;          /* from one frame of dq to the next */
-    int rows;                 /* Tq rounded up to whole tiles of queries */
-    int chunks, chunk_tiles;  /* of queries, and how many tiles each has; the last may have fewer */
-    const float2 *statistics; /* (B,heads,rows) */
-    float *
-        partial; /* (B,heads,chunks,2,key_rows,width): dk and dv of one block of keys, before their factors */
+    size_t dq_batch;         /* from one frame of dq to the next */
+    int rows;                /* Tq rounded up to whole tiles of queries */
+    int chunks, chunk_tiles; /* of queries, and how many tiles each has; the last may have fewer */
+    float2 *statistics;      /* (B,heads,rows) */
+    float *partial; /* (B,heads,chunks,2,key_rows,width): dk, dv of some keys, before their factors */
     int key_first, key_rows, width;
     float factor, value_factor; /* scale * m, m */
 };

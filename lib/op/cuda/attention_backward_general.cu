@@ -4,7 +4,8 @@
  * Tiles of 64 queries x 64 keys. A block of 256 threads is 16 x 16: thread (y, x) has elements (y + 16a, x + 16b) of every
  * 64 x 64 matrix. The head is read in slices of 64 columns; one slice at a time is summed over for the scores, and each
  * block makes one slice of the gradients. Two kernels, one whose blocks own queries (dq) and one whose blocks own keys (dk,
- * dv), each make the weights anew: seven products instead of five, and no sum is shared. */
+ * dv), each make the weights anew: seven products instead of five, and no sum is shared. In bf16 a third one goes before
+ * them: delta from the rounded output is too coarse for heads of a few elements. */
 #include "op/cuda/attention_backward.cuh"
 #include "op/cuda/number.cuh"
 
@@ -120,6 +121,26 @@ static __device__ void add_gradient(float sum[EACH][EACH], const matrix left, co
             }
 }
 
+/* The rows of dS sum to 0, as the weights of a row sum to 1: what they are off 0 is what delta is off. Blocks own 64 queries
+ * of one head. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    refine_deltas(struct backward b, struct backward_operands<T> x)
+{
+    const struct attention_shape &s = b.shape;
+    struct room *r = (struct room *)shared_memory();
+    int tiles = b.rows / SIDE, query = blockIdx.x % tiles * SIDE, head = blockIdx.x / tiles;
+    int frame = head / s.heads, h = head % s.heads, keys = valid_keys(s, frame);
+    float off = 0;
+    for (int key = 0; key < keys; key += SIDE) {
+        make_weights(r, b, tile_of(b, x, frame, h, query, key), 0);
+        for (int j = 0; j < SIDE && threadIdx.x < SIDE; j++)
+            off += r->dscores[threadIdx.x][j];
+    }
+    if (threadIdx.x < SIDE)
+        b.statistics[(size_t)head * b.rows + query + threadIdx.x].y += off;
+}
+
 /* Blocks own 64 queries, one head, one slice. */
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
@@ -196,6 +217,8 @@ int backward_general(struct op_ctx *ctx, const struct op_attention *p, const flo
     b.statistics = (float2 *)scratch;
     b.partial = (float *)(scratch + backward_statistics_bytes(&b));
     backward_statistics(ctx, &b, x->out, x->dout, lse);
+    if (sizeof(T) == 2)
+        launch(ctx, (unsigned)(heads * tiles), THREADS, sizeof(struct room), refine_deltas<T>, b, *x);
     launch(ctx, (unsigned)(heads * tiles * slices), THREADS, sizeof(struct room), query_gradients<T>, b, *x);
     launch(ctx, (unsigned)(heads * b.chunks * key_blocks), THREADS, sizeof(struct room), key_gradients<T>, b,
            *x);
