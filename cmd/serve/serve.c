@@ -72,17 +72,21 @@ static int is_loopback(const char *host)
     return !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
 }
 
-/* Before the first checkpoint is loaded, which is when a session asks for it. */
-static int check_device(const struct server_options *o, struct err *e)
+/* Before the first checkpoint is loaded, which is when a session asks for it. What is told of the device stays. */
+static int check_device(struct server_options *o, struct err *e)
 {
+    static char name[160];
     struct op_ctx ctx;
-    int r = op_open(&ctx, o->device, 1, o->precision, e);
-    if (!r)
-        op_close(&ctx);
-    return r;
+    int r = op_open(&ctx, o->device, o->threads, o->precision, e);
+    if (r)
+        return r;
+    op_describe(&ctx, name, sizeof name);
+    o->device_name = name;
+    op_close(&ctx);
+    return 0;
 }
 
-int serve_check(const struct server_options *o, struct err *e)
+int serve_check(struct server_options *o, struct err *e)
 {
     int r = server_check(o, e);
     if (!r && o->checkpoints)
@@ -114,7 +118,9 @@ void serve_announce(const struct server_options *o, int port)
     char at[320];
     warn_of_open_door(o);
     write_address(o, port, at, sizeof at);
-    log_print(LOG_WARNING, "%s/ws/stream, page http%s; checkpoints: %s; recording: %s%s", at, at + 2,
+    log_print(LOG_WARNING,
+              "%s/ws/stream, page http%s; %s, at most %lld MB for models; checkpoints: %s; recording: %s%s",
+              at, at + 2, o->device_name, (long long)o->config->server.model_memory_mb,
               o->null_model    ? "null model"
               : o->checkpoints ? o->checkpoints
                                : "none (linear)",
@@ -188,6 +194,7 @@ int serve_describe(const struct server_options *o, struct err *e)
     printf("sessions     at most %lld, %ux%u, %lld samples by %s, new ones %s\n",
            (long long)c->server.max_sessions, c->server.resolution[1], c->server.resolution[0],
            (long long)c->sampling.default_sample_count, c->sampling.strategy, c->mask_update.mode);
+    printf("device       %s\n", o->device_name);
     describe_recording(o);
     if (o->null_model)
         printf("checkpoints  null model: nothing is rebuilt\n");

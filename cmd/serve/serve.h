@@ -8,7 +8,7 @@
 /* The first line of a file: *token, free() it; NULL without a file. */
 int serve_token(const char *path, char **token, struct err *e);
 /* Files, folders and the device that are named must be there, and options go together. */
-int serve_check(const struct server_options *o, struct err *e);
+int serve_check(struct server_options *o, struct err *e);
 /* A line on stderr, where clients connect to, what is served, where it is recorded; a warning before it when
  * anybody may. */
 void serve_announce(const struct server_options *o, int port);

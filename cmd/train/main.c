@@ -139,6 +139,7 @@ static void print_description(const struct train_description *d, int as_json)
         json_key_integer(&j, "validation_sessions", (int64_t)d->validation_sessions);
         json_key_integer(&j, "width", d->W);
         json_key_integer(&j, "height", d->H);
+        json_key_text(&j, "device", d->device);
         json_key_text(&j, "loss", d->loss);
         json_key_text(&j, "sampling", d->sampling);
         json_key_integer(&j, "batch_size", d->batch_size);
@@ -157,13 +158,14 @@ static void print_description(const struct train_description *d, int as_json)
     printf("frames      %zu of %zu sessions to train, %zu of %zu sessions%s to validate, %ux%u\n",
            d->train_frames, d->train_sessions, d->validation_frames, d->validation_sessions,
            d->by_time ? " (the end of the only one)" : "", d->W, d->H);
+    printf("device      %s\n", d->device);
     printf("loss        %s; samples %s\n", d->loss, d->sampling);
     printf("steps       %lld of %lld frames, %lld an epoch", (long long)d->steps, (long long)d->batch_size,
            (long long)d->steps_per_epoch);
     if (d->max_minutes > 0)
         printf(", at most %g minutes", d->max_minutes);
     printf("\nparameters  %zu\n", d->parameters);
-    printf("memory      parameters %.1f MB, gradients %.1f MB, moments %.1f MB, activations about %.0f MB, "
+    printf("memory      parameters %.1f MB, gradients %.1f MB, moments %.1f MB, activations %.1f MB, "
            "loader %.1f MB\n",
            (double)d->bytes_parameters / 1e6, (double)d->bytes_gradients / 1e6,
            (double)d->bytes_moments / 1e6, (double)d->bytes_activations / 1e6, (double)d->bytes_loader / 1e6);

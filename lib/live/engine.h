@@ -52,6 +52,8 @@ struct engine_handlers {
     void (*result)(void *user, const struct engine_result *r); /* inference thread */
     /* That frame only, the session goes on. */
     void (*failed)(void *user, void *session_user, int64_t frame_id, const struct err *e);
+    /* The device is lost: no frame will be rebuilt any more (after failed; inference thread; NULL: nobody asks). */
+    void (*lost)(void *user, const struct err *e);
 };
 
 /* Frames received = inferred + superseded + stale + failed, once nothing waits or runs. What waited when its session ended

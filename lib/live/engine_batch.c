@@ -176,8 +176,8 @@ static void rebuild(struct engine_batch *b, struct engine_session **s, size_t B,
     if (whole && !rebuild_some(b, s, 0, B, kind, &e))
         return;
     for (size_t i = 0; i < B; i++)
-        if (!b->errors[i].code)
-            rebuild_some(b, s, i, i + 1, kind, &b->errors[i]);
+        if (!b->errors[i].code && rebuild_some(b, s, i, i + 1, kind, &b->errors[i]) == ERR_UNAVAILABLE)
+            b->lost = b->errors[i];
 }
 
 static void tell(struct engine_batch *b, struct engine_session *s, size_t at)
@@ -226,6 +226,8 @@ void engine_batch_tell(struct engine_batch *b, struct engine_session **s, size_t
 {
     for (size_t i = 0; i < B; i++)
         tell(b, s[i], i);
+    if (b->lost.code && b->handlers.lost)
+        b->handlers.lost(b->handlers.user, &b->lost);
 }
 
 void engine_batch_release(struct engine_batch *b)

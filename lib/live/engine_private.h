@@ -50,6 +50,7 @@ struct engine_batch {
     struct recon_frame *frames; /* (B) */
     struct engine_result *results;
     struct err *errors, whole;         /* (B), of all; code 0: none */
+    struct err lost;                   /* what the device that is lost said */
     float *out, *map;                  /* (B,H,W), (B,h,w) */
     uint8_t *rounded, *truth, *wanted; /* (B,H,W) twice, (B): whose map is made */
     size_t capacity[8];

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/checkpoint.h"
 
@@ -109,6 +110,14 @@ int models_file_find(const char *root, const char *name, char **path, struct fil
     return 0;
 }
 
+static void describe(const struct weights *w, const char *name)
+{
+    char device[160];
+    op_describe(spt_context(recon_model(w->recon)), device, sizeof device);
+    log_note("checkpoint %s: %s on %s, parameters %.1f MB", name, w->version, device,
+             (double)spt_memory_use(recon_model(w->recon)).parameters / 1e6);
+}
+
 int weights_load(struct weights **w, const char *path, const char *name, const char *device, int threads,
                  enum op_precision precision, struct err *e)
 {
@@ -128,6 +137,7 @@ int weights_load(struct weights **w, const char *path, const char *name, const c
         memcpy(it->sha256, c.sha256, sizeof it->sha256);
         snprintf(it->version, sizeof it->version, "%s@%" PRId64 "-%.8s", name, c.step, c.sha256);
         weights_measure(it);
+        describe(it, name);
         *w = it;
     } else {
         weights_release(it);

@@ -194,6 +194,18 @@ static int open_net(struct server *v, struct err *e)
     return r ? r : net_open(&v->net, &o, &h, e);
 }
 
+/* From the inference thread. The server goes down in good order, with what it received in its recordings; whoever watches
+ * it may start it anew. */
+static void on_lost(void *user, const struct err *e)
+{
+    struct server *v = user;
+    if (v->lost.code)
+        return;
+    v->lost = *e;
+    atomic_store(&v->stop, 1);
+    net_wake(v->net);
+}
+
 static int open_engine(struct server *v, struct err *e)
 {
     if (v->o.null_model)
@@ -204,7 +216,7 @@ static int open_engine(struct server *v, struct err *e)
                                     .precision = v->o.precision,
                                     .memory = (size_t)v->c->server.model_memory_mb << 20,
                                     .variants = v->c->server.variants};
-    struct engine_handlers h = {v, session_result, session_failed};
+    struct engine_handlers h = {v, session_result, session_failed, on_lost};
     int r = models_open(&v->models, &models, e);
     return r ? r : engine_open(&v->engine, v->c, v->models, &h, e);
 }
@@ -235,7 +247,7 @@ int server_open(struct server **out, const struct server_options *o, struct err 
                          /* what a client could not send uncompressed, it cannot send compressed either */
                          .message = {.image_limit = (size_t)o->config->server.max_message_bytes},
                          .starts = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER}};
-    struct telemetry_options t = {.version = o->version, .device = o->device, .log = o->log_metrics};
+    struct telemetry_options t = {.version = o->version, .device = o->device_name, .log = o->log_metrics};
     v->config_json = config_json(o->config);
     if (!v->config_json)
         r = err_memory(e, "the configuration", 0);
@@ -312,6 +324,8 @@ int server_run(struct server *v, struct err *e)
 {
     int r = net_run(v->net, e);
     drain(v);
+    if (!r && v->lost.code) /* the inference thread has ended */
+        r = err_set(e, v->lost.code, "%s", v->lost.text);
     return r;
 }
 

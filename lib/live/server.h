@@ -18,10 +18,10 @@ struct server_options {
     const char *record;          /* DIR, or NULL: nothing is recorded */
     int record_strict, record_reconstruction;
     const char *cert, *key;
-    const char *const *origins; /* as net_options */
-    const char *token;          /* or NULL */
-    const char *log_metrics;    /* FILE or NULL */
-    const char *device;
+    const char *const *origins;       /* as net_options */
+    const char *token;                /* or NULL */
+    const char *log_metrics;          /* FILE or NULL */
+    const char *device, *device_name; /* as op_open; what is told of it (op_describe) */
     int threads;
     enum op_precision precision;
     const char *version;

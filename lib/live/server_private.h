@@ -31,6 +31,8 @@ struct server {
     int stopping;
     /* written by the signal handler */
     atomic_int stop, reload;
+    /* the inference thread's until it has set stop */
+    struct err lost;
 };
 
 #endif

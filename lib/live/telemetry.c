@@ -21,7 +21,7 @@ int telemetry_open(struct telemetry **out, const struct telemetry_options *o, st
     if (r)
         return r;
     copy(t->version, sizeof t->version, o->version);
-    copy(t->device, sizeof t->device, o->device && strcmp(o->device, "auto") ? o->device : "cpu");
+    copy(t->device, sizeof t->device, o->device ? o->device : "cpu");
     t->started = clock_seconds();
     page_policy(&t->policy);
     pthread_mutex_init(&t->lock, NULL);

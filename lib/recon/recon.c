@@ -1,4 +1,4 @@
-#include "recon/recon.h"
+#include "recon/recon_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@ struct recon {
     int owner; /* of the model and its context */
     struct op_ctx ctx;
     char *name;
+    size_t device_room;
     struct recon_arrays arrays;
     struct recon_plans plans;
 };
@@ -82,6 +83,10 @@ int recon_open_checkpoint(struct recon **r, const struct checkpoint *c, const ch
         it->owner = 1;
         code = recon_load(&it->model, c, &it->ctx, e);
     }
+    if (!code && op_is_cuda(&it->ctx)) {
+        size_t total;
+        it->ctx.ops->memory(&it->ctx, &it->device_room, &total);
+    }
     if (code)
         recon_close(it);
     else
@@ -124,6 +129,11 @@ const char *recon_name(const struct recon *r)
 struct spt *recon_model(const struct recon *r)
 {
     return r->model;
+}
+
+size_t recon_device_room(const struct recon *r)
+{
+    return r->device_room;
 }
 
 int recon_gains_by_batch(const struct recon *r)

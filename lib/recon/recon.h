@@ -58,12 +58,10 @@ int recon_residual_maps(struct recon *r, const struct recon_frame *frames, size_
 /* The map's size for a kind at W x H. */
 void recon_map_size(const struct recon *r, enum recon_importance kind, uint32_t W, uint32_t H, uint32_t *w,
                     uint32_t *h);
-/* A batch size that keeps activations within about this many bytes. */
+/* A batch size that keeps activations within about this many bytes, or within a quarter of what a GPU had free. */
 size_t recon_batch(const struct recon *r, uint32_t W, uint32_t H, size_t n, size_t bytes);
 /* Whether a batch takes less time than its frames one after the other: not for a network on the CPU. */
 int recon_gains_by_batch(const struct recon *r);
-/* Estimate of one frame's activations with n samples, in bytes; train: kept for the backward pass. */
-size_t recon_frame_bytes(const struct model_config *c, uint32_t W, uint32_t H, size_t n, int train);
 
 /* Checkpoint <-> network. */
 int recon_load(struct spt **m, const struct checkpoint *c, struct op_ctx *ctx, struct err *e);

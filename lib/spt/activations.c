@@ -3,7 +3,7 @@
  * For training every layer keeps its own. For evaluation the encoder's layers share one set and work in place, the
  * decoder's layers share one set the size of a tile, and the head goes back and forth between three images. */
 #include <stdint.h>
-#include <unistd.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 #include "spt/network.h"
@@ -233,39 +233,80 @@ size_t activations_layout(struct spt *m, const struct shape *s, char *base)
     return l.overflow ? SIZE_MAX : l.used;
 }
 
-static int same_shape(const struct shape *a, const struct shape *b)
+int shape_equal(const struct shape *a, const struct shape *b)
 {
     return a->B == b->B && a->N == b->N && a->H == b->H && a->W == b->W && a->train == b->train &&
            a->ragged == b->ragged && a->stages == b->stages;
 }
 
+static size_t plus(size_t a, size_t b)
+{
+    size_t sum;
+    return mem_add(a, b, &sum) ? SIZE_MAX : sum;
+}
+
+/* What a shape takes beyond what is taken: a larger arena in place of the one there is, the queries' constants, gradients.
+ * SIZE_MAX: does not fit in a number. */
+static size_t bytes_missing(struct spt *m, const struct shape *s)
+{
+    const struct constants *c = &m->constants;
+    size_t arena = activations_layout(m, s, NULL), missing = arena > m->act.size ? arena : 0;
+    int kept = c->position && c->H == s->H && c->W == s->W;
+    size_t arrays =
+        (size_t)!kept + (!s->train && !(kept && c->q)) + (!s->train && m->full && !(kept && c->base));
+    missing = plus(missing, arrays * s->Q * m->D * m->act_size);
+    return s->train && !m->gradients ? plus(missing, m->parameter_count * sizeof(float)) : missing;
+}
+
+/* The most frames of a batch like s that fit in `room` bytes. */
+static size_t frames_that_fit(struct spt *m, const struct shape *s, size_t room)
+{
+    size_t fits = 0, most = s->B;
+    while (most - fits > 1) {
+        struct shape some = *s;
+        some.B = fits + (most - fits) / 2;
+        *(bytes_missing(m, &some) <= room ? &fits : &most) = some.B;
+    }
+    return fits;
+}
+
 int activations_check(struct spt *m, const struct shape *s, struct err *e)
 {
     struct activations *a = &m->act;
-    if (a->base && same_shape(&a->shape, s))
+    if (a->base && shape_equal(&a->shape, s))
         return 0;
     a->shape = (struct shape){0}; /* measuring overwrites the pointers */
-    size_t size = activations_layout(m, s, NULL);
-    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    double need = (double)size + 3 * (double)s->Q * (double)(m->D * m->act_size);
-    if (size != SIZE_MAX && (machine <= 0 || need <= machine))
+    size_t missing = bytes_missing(m, s), available, total;
+    if (!missing)
         return 0;
+    m->ops->memory(m->ctx, &available, &total);
+    /* A GPU's arena is given back before a larger one is taken; the host's counts as available already. */
+    size_t room = plus(available, op_is_cuda(m->ctx) ? a->size : 0);
+    if (missing <= room || (!total && missing != SIZE_MAX))
+        return 0;
+    char advice[64] = "take smaller frames or fewer samples";
+    size_t fit = frames_that_fit(m, s, room);
+    if (fit)
+        snprintf(advice, sizeof advice, "%zu frame%s a batch fit%s", fit, fit > 1 ? "s" : "",
+                 fit > 1 ? "" : "s");
     return err_set(
         e, ERR_INTERNAL,
-        "%zu frames of %zux%zu with %zu samples need %.3g GB for activations, the machine has %.3g: take "
-        "smaller frames or batches",
-        s->B, s->W, s->H, s->N, need / 1e9, machine / 1e9);
+        "%zu frame%s of %zux%zu with %zu samples need%s %.3g GB for activations, %s has %.3g%s: %s", s->B,
+        s->B > 1 ? "s" : "", s->W, s->H, s->N, s->B > 1 ? "" : "s", (double)missing / 1e9,
+        op_is_cuda(m->ctx) ? m->ops->device_name(m->ctx) : "the machine", (double)room / 1e9,
+        op_is_cuda(m->ctx) ? " free" : "", advice);
 }
 
 int activations_prepare(struct spt *m, const struct shape *s, struct err *e)
 {
     struct activations *a = &m->act;
-    if (a->base && same_shape(&a->shape, s))
+    if (a->base && shape_equal(&a->shape, s))
         return 0;
     a->shape = (struct shape){0};
     size_t size = activations_layout(m, s, NULL);
     if (size > a->size || !a->base) {
         void *base;
+        recordings_drop(m);
         m->ops->free(m->ctx, a->base);
         a->base = NULL;
         a->size = 0;

@@ -172,6 +172,20 @@ struct constants {
     act *base, *q; /* (Q,D); base is position unless there is self-attention */
 };
 
+/* A sequence of evaluation as the backend recorded it (recordings.c). */
+struct recording {
+    struct shape shape;
+    int importance;
+    uint64_t runs, used; /* 0 runs: the entry is empty; used: by recordings.clock */
+    void *recording;     /* NULL: not yet */
+};
+enum { RECORDINGS = 8 };
+struct recordings {
+    struct recording each[RECORDINGS];
+    uint64_t version, clock;
+    int refused; /* the backend could not: it is not asked again */
+};
+
 struct spt {
     struct model_config config;
     struct op_ctx *ctx;
@@ -201,7 +215,8 @@ struct spt {
     struct activations act;
     struct spt_options options; /* of the last forward */
     int forward_kept;           /* the last forward was one for training */
-    float *host;                /* room to rearrange inputs */
+    struct recordings recordings;
+    float *host; /* room to rearrange inputs */
     size_t host_capacity;
     spt_stage_fn stage;
     void *stage_user;
@@ -222,6 +237,7 @@ size_t activations_layout(struct spt *m, const struct shape *s, char *base);
 /* Sizes come from files and options: what the machine does not have is refused before any of it is taken. */
 int activations_check(struct spt *m, const struct shape *s, struct err *e);
 int activations_prepare(struct spt *m, const struct shape *s, struct err *e);
+int shape_equal(const struct shape *a, const struct shape *b);
 
 static inline act *act_at(const struct spt *m, const act *p, size_t n)
 {
@@ -234,6 +250,10 @@ int queries_prepare(struct spt *m, struct err *e); /* for evaluation; with the a
 void queries_free(struct spt *m);
 /* fold.c: batch norm into the convolutions for evaluation, once per version of the parameters */
 int fold_prepare(struct spt *m, struct err *e);
+
+/* recordings.c: encoder to output, in evaluation by a recording where the backend has them */
+int forward_all(struct spt *m, struct err *e);
+void recordings_drop(struct spt *m); /* when what they point to goes */
 
 /* Dropout: one stream for each place of the network and step. */
 enum place {

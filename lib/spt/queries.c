@@ -22,6 +22,7 @@ static float place_along(const struct spt *m, size_t i, size_t n, size_t size, s
 void queries_free(struct spt *m)
 {
     struct constants *c = &m->constants;
+    recordings_drop(m);
     if (c->base != c->position)
         m->ops->free(m->ctx, c->base);
     m->ops->free(m->ctx, c->q);

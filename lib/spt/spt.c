@@ -182,6 +182,31 @@ static struct shape shape_of(const struct spt *m, const struct spt_batch *b, int
     return s;
 }
 
+/* The shape that a batch of these sizes has; no counts: ragged, which takes a little more. */
+static struct shape shape_like(const struct spt *m, const struct spt_batch *b, int train)
+{
+    struct shape s = shape_of(m, b, train);
+    s.ragged = 1;
+    return s;
+}
+
+size_t spt_activation_bytes(struct spt *m, const struct spt_batch *like, int train)
+{
+    struct shape s = shape_like(m, like, train);
+    m->act.shape = (struct shape){0}; /* measuring overwrites the pointers */
+    return activations_layout(m, &s, NULL);
+}
+
+int spt_reserve(struct spt *m, const struct spt_batch *like, int train, struct err *e)
+{
+    struct shape s = shape_like(m, like, train);
+    m->forward_kept = 0;
+    TRY(activations_check(m, &s, e));
+    TRY(positions_prepare(m, &s, e));
+    TRY(activations_prepare(m, &s, e));
+    return train ? gradients_take(m, e) : 0;
+}
+
 static int upload_state(struct spt *m, const struct spt_batch *b, struct err *e)
 {
     TRY(host_room(m, b->B * m->S, e));
@@ -245,9 +270,7 @@ int spt_forward(struct spt *m, const struct spt_batch *batch, const struct spt_o
         TRY(queries_prepare(m, e));
         TRY(fold_prepare(m, e));
     }
-    TRY(encode_forward(m, e));
-    TRY(decode_forward(m, e));
-    TRY(refine_forward(m, e));
+    TRY(forward_all(m, e));
     if (s.train) {
         m->version++; /* the running statistics have moved, and the parameters are about to */
         m->ops->zero(m->ctx, m->act.doutput, s.B * s.H * s.W * sizeof(float));

@@ -74,6 +74,11 @@ void spt_padded(const struct spt *m, uint32_t H, uint32_t W, uint32_t *Hp, uint3
 /* The map's size: (H,W) or with patches (ceil(H/p), ceil(W/p)). */
 void spt_map_size(const struct spt *m, uint32_t H, uint32_t W, uint32_t *h, uint32_t *w);
 
+/* Bytes of activations that a batch of like's B, N, H and W takes, and taking them now instead of at the first forward
+ * pass (with the gradients, where train): what there is no memory for is told before the work begins. */
+size_t spt_activation_bytes(struct spt *m, const struct spt_batch *like, int train);
+int spt_reserve(struct spt *m, const struct spt_batch *like, int train, struct err *e);
+
 /* Grows its arenas when a batch is larger than any before. */
 int spt_forward(struct spt *m, const struct spt_batch *batch, const struct spt_options *options,
                 struct err *e);

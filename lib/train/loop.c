@@ -121,14 +121,18 @@ static int forward_backward(struct trainer *t, const struct example_batch *b, do
     return code ? code : spt_backward(t->model, e);
 }
 
+static const char *what_is_kept(const struct trainer *t)
+{
+    return t->wrote_last || t->options.resume ? "last.h5 holds the last good state"
+                                              : "no checkpoint was written yet";
+}
+
 static int not_a_number(const struct trainer *t, const char *what, double lr, struct err *e)
 {
-    const char *kept = t->wrote_last || t->options.resume ? "last.h5 holds the last good state"
-                                                          : "no checkpoint was written yet";
     return err_set(e, ERR_CONFIG,
                    "the %s is not finite at step %lld (lr %g): lower training.lr or set "
                    "training.gradient_clip_norm; %s",
-                   what, (long long)t->state.step + 1, lr, kept);
+                   what, (long long)t->state.step + 1, lr, what_is_kept(t));
 }
 
 static int log_step(struct trainer *t, double loss, double lr, double norm, struct err *e)
@@ -186,11 +190,15 @@ static int step(struct trainer *t, const struct example_batch *b, double began, 
     int code = forward_backward(t, b, &loss, e);
     if (code)
         return code;
+    /* The host waits for the device here and for each term of the loss, nowhere else in a step: the update and the next
+     * batch's way to the device go on behind its back. */
     double norm = optimizer_norm(&t->optimizer);
+    code = t->ctx.ops->check(&t->ctx, e);
+    if (code)
+        return code;
     if (!isfinite(loss) || !isfinite(norm))
         return not_a_number(t, isfinite(loss) ? "gradient" : "loss", lr, e);
     optimizer_update(&t->optimizer, lr, norm);
-    t->ctx.ops->synchronise(&t->ctx);
     size_t B = b->arrays.sizes.B;
     t->state.step++;
     t->state.epoch_loss += loss * (double)B;
@@ -231,12 +239,6 @@ static int loop(struct trainer *t, struct loader *loader, struct train_result *r
         code = loader_next(loader, &b, e);
         if (!code)
             code = step(t, b, began, e);
-        if (!code && t->state.step == 1) {
-            struct spt_memory m = spt_memory_use(t->model);
-            log_note("memory: parameters %.1f MB, gradients %.1f MB, moments %.1f MB, activations %.1f MB",
-                     (double)m.parameters / 1e6, (double)m.gradients / 1e6, (double)t->optimizer.count * 8e-6,
-                     (double)m.activations / 1e6);
-        }
         done = schedule_progress(&t->schedule, t->state.step, trainer_elapsed(t));
         if (!code && milestone_due(t, done)) {
             t->milestone_at = done;
@@ -246,6 +248,9 @@ static int loop(struct trainer *t, struct loader *loader, struct train_result *r
             code = write_last(t, e);
         }
     }
+    if (code == ERR_UNAVAILABLE) /* the device is lost */
+        return err_set(e, code, "step %lld: %s; %s", (long long)t->state.step + 1, strdupa(e->text),
+                       what_is_kept(t));
     if (code)
         return code;
     r->stopped = t->options.stop && *t->options.stop;
@@ -268,11 +273,29 @@ static int open_directory(struct trainer *t, struct err *e)
     return code;
 }
 
+/* Arenas for the largest batch, so that what does not fit is told before the first step. */
+static int take_memory(struct trainer *t, struct err *e)
+{
+    char device[160];
+    struct spt_batch like = trainer_largest_batch(t);
+    int code = t->plan.random ? spt_reserve(t->model, &like, 1, e) : 0;
+    if (code)
+        return err_prefix(e, "training.batch_size %zu: ", like.B);
+    struct spt_memory m = spt_memory_use(t->model);
+    op_describe(&t->ctx, device, sizeof device);
+    log_note("%s: parameters %.1f MB, gradients %.1f MB, moments %.1f MB, activations %.1f MB%s", device,
+             (double)m.parameters / 1e6, (double)t->optimizer.count * 4e-6, (double)t->optimizer.count * 8e-6,
+             (double)spt_activation_bytes(t->model, &like, 1) / 1e6, t->plan.random ? "" : " or more");
+    return 0;
+}
+
 int trainer_run(struct trainer *t, struct train_result *r, struct err *e)
 {
     struct loader *loader = NULL;
     *r = (struct train_result){0};
-    int code = open_directory(t, e);
+    int code = take_memory(t, e);
+    if (!code)
+        code = open_directory(t, e);
     if (!code)
         code = op_peak_flops(&t->ctx, &t->peak, e);
     t->started = t->last_written = clock_seconds();

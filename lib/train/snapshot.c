@@ -33,7 +33,8 @@ static int take_weights(struct checkpoint *c, struct spt *m, float **block, stru
         describe(&c->tensors[i], t, *block + at);
         at += t->count;
     }
-    return 0;
+    struct op_ctx *ctx = spt_context(m);
+    return ctx->ops->check(ctx, e); /* no file with numbers that a lost device left */
 }
 
 /* The moments of the trained tensors: views into one downloaded copy of each arena. */
@@ -65,7 +66,7 @@ static int take_moments(struct checkpoint *c, struct spt *m, const struct optimi
     c->beta2 = o->beta2;
     c->eps = o->eps;
     c->weight_decay = o->weight_decay;
-    return 0;
+    return o->ctx->ops->check(o->ctx, e);
 }
 
 static void write_number(char *out, size_t size, const char *key, double x)

@@ -49,13 +49,14 @@ struct train_options {
 
 struct train_description {
     size_t train_frames, train_sessions, validation_frames, validation_sessions, parameters;
+    char device[160]; /* its name and the precision */
     uint32_t W, H;
     int by_time; /* one session: its last part validates */
     int64_t batch_size, steps_per_epoch, steps;
     double max_minutes;
     char loss[128], sampling[16];
     size_t bytes_parameters, bytes_gradients, bytes_moments, bytes_activations,
-        bytes_loader; /* activations: estimated */
+        bytes_loader; /* activations: of a batch with the most samples */
 };
 
 struct train_result {

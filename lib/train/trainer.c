@@ -277,11 +277,18 @@ static void describe_loss(const struct loss_plan *p, char *out, size_t size)
                                    loss_term_name((enum loss_term)i));
 }
 
+struct spt_batch trainer_largest_batch(const struct trainer *t)
+{
+    const struct example_plan *p = &t->plan;
+    return (struct spt_batch){
+        .B = p->batch_size, .N = (size_t)(p->share[1] * p->W * p->H) + 1, .H = p->H, .W = p->W};
+}
+
 void trainer_describe(const struct trainer *t, struct train_description *d)
 {
     const struct example_plan *p = &t->plan;
     struct spt_memory memory = spt_memory_use(t->model);
-    size_t N = (size_t)(p->share[1] * p->W * p->H) + 1;
+    struct spt_batch like = trainer_largest_batch(t);
     *d = (struct train_description){
         .train_frames = t->split.train.n,
         .train_sessions = t->split.train_sessions,
@@ -296,11 +303,12 @@ void trainer_describe(const struct trainer *t, struct train_description *d)
         .steps = t->schedule.steps,
         .max_minutes = t->schedule.seconds / 60,
         .bytes_parameters = memory.parameters,
-        .bytes_gradients = memory.gradients,
+        .bytes_gradients = spt_parameter_count(t->model) * sizeof(float),
         .bytes_moments = 2 * t->optimizer.count * sizeof(float),
-        .bytes_activations = p->batch_size * recon_frame_bytes(&t->config.model, p->W, p->H, N, 1),
-        .bytes_loader = LOADER_DEPTH * example_bytes(p, N),
+        .bytes_activations = spt_activation_bytes(t->model, &like, 1),
+        .bytes_loader = LOADER_DEPTH * example_bytes(p, like.N),
     };
+    op_describe(&t->ctx, d->device, sizeof d->device);
     describe_loss(&t->loss, d->loss, sizeof d->loss);
     snprintf(d->sampling, sizeof d->sampling, "%s", p->random ? "random" : "recorded");
 }

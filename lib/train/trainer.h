@@ -45,5 +45,7 @@ struct trainer {
 /* A path inside the run's directory; free() it. NULL: out of memory. */
 char *trainer_path(const struct trainer *t, const char *name);
 double trainer_elapsed(const struct trainer *t);
+/* The sizes of a batch with the most samples that are drawn; recorded ones may be more. */
+struct spt_batch trainer_largest_batch(const struct trainer *t);
 
 #endif

@@ -32,7 +32,9 @@ struct cuda_state {
     void *scratch;
     size_t scratch_size;
     int recording;
-    struct err failure; /* the first; code 0: none */
+    int recordings;               /* there are: their memory must stay */
+    struct cuda_retired *retired; /* scratch memory that was outgrown meanwhile */
+    struct err failure;           /* the first; code 0: none */
     /* Uploads pass through two pinned buffers in turn, so that the host need not wait for the device. */
     char *staging[2];
     cudaEvent_t staged[2];
@@ -45,6 +47,13 @@ static inline struct cuda_state *cuda_state_of(struct op_ctx *ctx)
 {
     return (struct cuda_state *)ctx->state;
 }
+
+/* Makes the context's device the calling thread's, which is the runtime's idea of where things happen. Everything that
+ * moves memory or waits begins with it, and so does every pass of a network (inputs are uploaded): a context may be opened
+ * in one thread and used in another, one at a time, without more ado. */
+void cuda_use(const struct op_ctx *ctx);
+/* Scratch memory that a recording may still use: freed with the last recording. */
+void cuda_release_retired(struct op_ctx *ctx);
 
 /* 0, or the error code with "what: the runtime's reason" in e. */
 int cuda_try(cudaError_t status, const char *what, struct err *e);

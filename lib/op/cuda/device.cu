@@ -18,6 +18,18 @@ int cuda_try(cudaError_t status, const char *what, struct err *e)
     return err_set(e, lost ? ERR_UNAVAILABLE : ERR_INTERNAL, "CUDA %s: %s", what, cudaGetErrorString(status));
 }
 
+struct cuda_retired {
+    void *p;
+    struct cuda_retired *next;
+};
+
+void cuda_use(const struct op_ctx *ctx)
+{
+    static thread_local int current = -1;
+    if (current != ctx->device && cudaSetDevice(ctx->device) == cudaSuccess)
+        current = ctx->device;
+}
+
 void cuda_note(struct op_ctx *ctx, cudaError_t status, const char *what)
 {
     struct cuda_state *s = cuda_state_of(ctx);
@@ -28,6 +40,7 @@ void cuda_note(struct op_ctx *ctx, cudaError_t status, const char *what)
 int cuda_check(struct op_ctx *ctx, struct err *e)
 {
     struct cuda_state *s = cuda_state_of(ctx);
+    cuda_use(ctx);
     cuda_note(ctx, cudaStreamSynchronize(s->stream), "a kernel");
     if (s->failure.code && e)
         *e = s->failure;
@@ -38,6 +51,7 @@ int cuda_check(struct op_ctx *ctx, struct err *e)
 static int take_all(struct op_ctx *ctx, struct cuda_state *s, struct err *e)
 {
     struct cudaDeviceProp properties;
+    cuda_use(ctx);
     int r = cuda_try(cudaSetDevice(ctx->device), "device", e);
     if (!r)
         r = cuda_try(cudaGetDeviceProperties(&properties, ctx->device), "device", e);
@@ -81,8 +95,10 @@ void cuda_close(struct op_ctx *ctx)
     struct cuda_state *s = cuda_state_of(ctx);
     if (!s)
         return;
+    cuda_use(ctx);
     if (s->stream)
         cudaStreamSynchronize(s->stream);
+    cuda_release_retired(ctx);
     cuda_mirrors_close(s->mirrors);
     cuda_linear_close(s->plans);
     if (s->blas)
@@ -107,6 +123,7 @@ const char *cuda_device_name(struct op_ctx *ctx)
 void cuda_memory(struct op_ctx *ctx, size_t *available, size_t *total)
 {
     *available = *total = 0;
+    cuda_use(ctx);
     cuda_note(ctx, cudaMemGetInfo(available, total), "memory");
 }
 
@@ -114,6 +131,7 @@ int cuda_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e)
 {
     size_t available, total;
     *p = NULL;
+    cuda_use(ctx);
     if (cudaMalloc(p, bytes ? bytes : 1) != cudaSuccess) {
         cudaGetLastError(); /* what it leaves behind would be the next launch's */
         cuda_memory(ctx, &available, &total);
@@ -129,9 +147,38 @@ void cuda_free(struct op_ctx *ctx, void *p)
 {
     if (!p)
         return;
+    cuda_use(ctx);
     cuda_mirrors_forget(ctx, p);
     cuda_note(ctx, cudaStreamSynchronize(cuda_state_of(ctx)->stream), "a kernel");
     cuda_note(ctx, cudaFree(p), "memory");
+}
+
+void cuda_release_retired(struct op_ctx *ctx)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    while (s->retired) {
+        struct cuda_retired *r = s->retired;
+        s->retired = r->next;
+        cuda_free(ctx, r->p);
+        free(r);
+    }
+}
+
+static int give_up_scratch(struct op_ctx *ctx, struct err *e)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    if (s->recordings && s->scratch) {
+        struct cuda_retired *r = (struct cuda_retired *)malloc(sizeof *r);
+        if (!r)
+            return err_memory(e, "the cuda backend", sizeof *r);
+        *r = {s->scratch, s->retired};
+        s->retired = r;
+    } else {
+        cuda_free(ctx, s->scratch);
+    }
+    s->scratch = NULL;
+    s->scratch_size = 0;
+    return 0;
 }
 
 int cuda_scratch(struct op_ctx *ctx, size_t n, void **p, struct err *e)
@@ -141,10 +188,10 @@ int cuda_scratch(struct op_ctx *ctx, size_t n, void **p, struct err *e)
     if (n > s->scratch_size) {
         if (s->recording)
             return err_set(e, ERR_INTERNAL, "an operation takes memory while it is recorded");
-        cuda_free(ctx, s->scratch);
-        s->scratch = NULL;
-        s->scratch_size = 0;
-        int r = cuda_alloc(ctx, &s->scratch, n, e);
+        int r = give_up_scratch(ctx, e);
+        if (r)
+            return r;
+        r = cuda_alloc(ctx, &s->scratch, n, e);
         if (r)
             return err_prefix(e, "scratch memory: ");
         s->scratch_size = n;
@@ -165,6 +212,7 @@ void *cuda_scratch_or_note(struct op_ctx *ctx, size_t n)
 void cuda_upload(struct op_ctx *ctx, void *device, const void *host, size_t bytes)
 {
     struct cuda_state *s = cuda_state_of(ctx);
+    cuda_use(ctx);
     for (size_t done = 0, n; done < bytes; done += n) {
         int i = s->staging_next;
         n = bytes - done < STAGING ? bytes - done : STAGING;
@@ -183,6 +231,7 @@ void cuda_download(struct op_ctx *ctx, void *host, const void *device, size_t by
     struct cuda_state *s = cuda_state_of(ctx);
     if (!bytes)
         return;
+    cuda_use(ctx);
     cuda_note(ctx, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, s->stream), "download");
     cuda_note(ctx, cudaStreamSynchronize(s->stream), "download");
 }
@@ -218,12 +267,14 @@ void cuda_download_act(struct op_ctx *ctx, float *host, const act *device, size_
 
 void cuda_zero(struct op_ctx *ctx, void *p, size_t bytes)
 {
+    cuda_use(ctx);
     if (bytes)
         cuda_note(ctx, cudaMemsetAsync(p, 0, bytes, cuda_state_of(ctx)->stream), "memset");
 }
 
 void cuda_synchronise(struct op_ctx *ctx)
 {
+    cuda_use(ctx);
     cuda_note(ctx, cudaStreamSynchronize(cuda_state_of(ctx)->stream), "a kernel");
 }
 

@@ -4,6 +4,7 @@
 int cuda_record_begin(struct op_ctx *ctx, struct err *e)
 {
     struct cuda_state *s = cuda_state_of(ctx);
+    cuda_use(ctx);
     int r = cuda_try(cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal), "graph", e);
     s->recording = !r;
     return r;
@@ -24,11 +25,13 @@ int cuda_record_end(struct op_ctx *ctx, void **recording, struct err *e)
     if (r)
         cudaGetLastError();
     *recording = ready;
+    s->recordings += ready != NULL;
     return r;
 }
 
 int cuda_record_run(struct op_ctx *ctx, void *recording, struct err *e)
 {
+    cuda_use(ctx);
     return cuda_try(cudaGraphLaunch((cudaGraphExec_t)recording, cuda_state_of(ctx)->stream), "graph", e);
 }
 
@@ -36,6 +39,10 @@ void cuda_record_free(struct op_ctx *ctx, void *recording)
 {
     if (!recording)
         return;
-    cuda_note(ctx, cudaStreamSynchronize(cuda_state_of(ctx)->stream), "a kernel");
+    struct cuda_state *s = cuda_state_of(ctx);
+    cuda_use(ctx);
+    cuda_note(ctx, cudaStreamSynchronize(s->stream), "a kernel");
     cuda_note(ctx, cudaGraphExecDestroy((cudaGraphExec_t)recording), "graph");
+    if (!--s->recordings)
+        cuda_release_retired(ctx);
 }
