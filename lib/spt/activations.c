@@ -291,7 +291,7 @@ int activations_check(struct spt *m, const struct shape *s, struct err *e)
                  fit > 1 ? "" : "s");
     return err_set(
         e, ERR_INTERNAL,
-        "%zu frame%s of %zux%zu with %zu samples need%s %.3g GB for activations, %s has %.3g%s: %s", s->B,
+        "%zu frame%s of %zux%zu with %zu samples need%s %.3g GB for activations, %s has %.3g GB%s: %s", s->B,
         s->B > 1 ? "s" : "", s->W, s->H, s->N, s->B > 1 ? "" : "s", (double)missing / 1e9,
         op_is_cuda(m->ctx) ? m->ops->device_name(m->ctx) : "the machine", (double)room / 1e9,
         op_is_cuda(m->ctx) ? " free" : "", advice);
