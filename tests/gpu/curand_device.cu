@@ -11,7 +11,7 @@ extern "C" {
 #include "op/op.h"
 }
 
-enum { ELEMENTS = 1 << 20, THREADS = 256 };
+static const int ELEMENTS = 1 << 20, THREADS = 256;
 
 /* A thread: the four elements of one block of cuRAND's. */
 static __global__ void masks(unsigned long long seed, unsigned long long stream, double threshold,
@@ -74,9 +74,9 @@ static void check_precision(enum op_precision precision, const char *name, float
         return;
     }
     for (const struct op_dropout &p : places) {
-        size_t equal = 0, kept = 0;
+        int equal = 0, kept = 0;
         int r = compare(&ctx, &p, ones, have, want, &e);
-        for (size_t i = 0; i < ELEMENTS; i++) {
+        for (int i = 0; i < ELEMENTS; i++) {
             equal += (have[i] != 0) == (want[i] != 0);
             kept += want[i] != 0;
         }
@@ -94,7 +94,7 @@ int main(void)
     struct err e = {};
     if (!ones)
         return 1;
-    for (size_t i = 0; i < ELEMENTS; i++)
+    for (int i = 0; i < ELEMENTS; i++)
         ones[i] = 1;
     if (op_cuda_available(&e))
         printf("ok %d # SKIP %s\n", ++tests, e.text);
