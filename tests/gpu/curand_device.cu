@@ -32,7 +32,7 @@ static int tests, failed;
 static void check(int good, const char *what, const char *precision, const char *why)
 {
     failed += !good;
-    printf("%sok %d - %s, %s%s\n", good ? "" : "not ", ++tests, what, precision, why);
+    printf("%sok %d - %s, %s %s\n", good ? "" : "not ", ++tests, what, precision, why);
 }
 
 /* Dropout of ones is the mask. */
