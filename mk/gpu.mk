@@ -7,8 +7,8 @@ gpu_flags = $(base_cflags) $(CPPFLAGS) $(CFLAGS) -fPIC -Itests/support
 gpu_src := $(sort $(wildcard lib/base/*.c lib/op/*.c lib/op/ref/*.c lib/spt/*.c)) tests/gpu/no_cpu.c
 gpu_obj := $(gpu_src:%.c=$(G)/%.o)
 ops_cuda_obj := $(patsubst %,$(G)/tests/%.o,op/ops_cuda support/cuda_case support/op_compare support/tap)
-gpu_own := $(G)/tests/gpu/network.o $(G)/tests/gpu/gpu_device.o $(ops_cuda_obj)
-gpu_programs := $(G)/gpu_device $(G)/ops_cuda $(G)/libsgaps-network.so
+gpu_own := $(patsubst %,$(G)/tests/gpu/%.o,network gpu_device curand_device) $(ops_cuda_obj)
+gpu_programs := $(G)/gpu_device $(G)/ops_cuda $(G)/libsgaps-network.so $(if $(NVCC),$(G)/curand_device)
 PYTHON ?= python3
 
 $(G)/%.o: %.c
@@ -20,6 +20,11 @@ $(G)/gpu_device $(G)/ops_cuda:
 	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -o $@ $^ -lm -ldl -lpthread
 $(G)/libsgaps-network.so: $(G)/tests/gpu/network.o $(gpu_obj)
 	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -shared -o $@ $^ -lm -ldl -lpthread
+$(G)/%.o: %.cu
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(cuda_flags) $(cuda_codes) -MMD -MP -c $< -o $@
+$(G)/curand_device: $(G)/tests/gpu/curand_device.o $(gpu_obj)
+	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -o $@ $^ -L$(dir $(NVCC))../lib64 -lcudart_static -lstdc++ -lrt -lm -ldl -lpthread
 
 -include $(gpu_obj:.o=.d) $(gpu_own:.o=.d)
 

@@ -32,6 +32,7 @@ sanitizer() {
 
 "$programs/gpu_device" || exit 1
 step operations "$programs/ops_cuda"
+step curand "$programs/curand_device"
 for python in golden steps; do
     step "$python" "${PYTHON:-python3}" "$here/$python.py"
 done
