@@ -216,8 +216,9 @@ struct op_table {
 
     /* --- elements --- */
     void (*add)(struct op_ctx *ctx, size_t n, const act *x, act *y); /* y += x */
-    void (*relu_backward)(struct op_ctx *ctx, size_t n, const act *y, const act *dy,
-                          act *dx); /* dx = dy where y > 0 */
+    /* dx = factor * dy where y > 0. y may be a ReLU's output or that after dropout, which is 0 where it dropped: the
+     * backward pass of both is one with factor 1/(1-p), and draws nothing. dx may be dy. */
+    void (*relu_backward)(struct op_ctx *ctx, size_t n, float factor, const act *y, const act *dy, act *dx);
     void (*dropout)(struct op_ctx *ctx, size_t n, const struct op_dropout *p, const act *x,
                     act *y); /* its own backward */
     void (*sigmoid)(struct op_ctx *ctx, size_t n, const act *x, act *y);

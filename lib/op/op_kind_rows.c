@@ -227,7 +227,7 @@ static void pair_operands(struct op_case_run *r)
 static int relu_forward(struct op_case_run *r, struct err *e)
 {
     (void)e;
-    OPS->relu_backward(r->ctx, r->c->s[0], AT(0), AT(1), AT(2));
+    OPS->relu_backward(r->ctx, r->c->s[0], 1.25f, AT(0), AT(1), AT(2));
     return 0;
 }
 

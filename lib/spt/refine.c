@@ -197,7 +197,7 @@ static int patches_backward(struct spt *m, struct err *e)
     struct op_conv conv = conv_at(m, s->Hp, s->Wp, FULL_CHANNELS, 1, w->out.w, NULL);
     TRY(conv_backward(m, &conv, &w->out, h->full[2], g->full[0], g->full[1], e));
     for (int i = 1; i >= 0; i--) {
-        ops->relu_backward(m->ctx, pixels * FULL_CHANNELS, h->full[i + 1], g->full[1], g->full[0]);
+        ops->relu_backward(m->ctx, pixels * FULL_CHANNELS, 1, h->full[i + 1], g->full[1], g->full[0]);
         conv = conv_at(m, s->Hp, s->Wp, i ? FULL_CHANNELS : C, FULL_CHANNELS, w->full[i].w, NULL);
         TRY(conv_backward(m, &conv, &w->full[i], h->full[i], g->full[0], g->full[1], e));
     }

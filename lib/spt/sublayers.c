@@ -121,9 +121,8 @@ int feed_backward(struct spt *m, size_t layer, size_t rows, const struct forward
     struct op_dropout inside = dropout_at(m, layer, PLACE_HIDDEN, m->config.dropout);
     struct op_dropout drop = dropout_at(m, layer, PLACE_FORWARD, m->config.dropout);
     TRY(project_backward(m, &drop, &w->second, rows, m->F, a->hidden, g->wide, e));
-    if (inside.p > 0)
-        ops->dropout(m->ctx, rows * m->F, &inside, g->wide, g->wide);
-    ops->relu_backward(m->ctx, rows * m->F, a->hidden, g->wide, g->wide);
+    ops->relu_backward(m->ctx, rows * m->F, inside.p > 0 ? 1 / (1 - inside.p) : 1, a->hidden, g->wide,
+                       g->wide);
     struct op_linear first = {.M = rows, .N = m->F, .K = m->D, .w = w->first.w};
     TRY(ops->linear_backward_weight(m->ctx, &first, a->norm.y, g->wide, gradient_of(m, w->first.w),
                                     gradient_of(m, w->first.b), e));

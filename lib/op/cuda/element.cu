@@ -16,9 +16,10 @@ struct sum_of {
 
 struct passed_relu {
     static constexpr bool two = true;
+    float factor;
     __device__ float operator()(float y, float dy) const
     {
-        return y > 0 ? dy : 0;
+        return y > 0 ? factor * dy : 0;
     }
 };
 
@@ -95,9 +96,9 @@ void cuda_add(struct op_ctx *ctx, size_t n, const act *x, act *y)
     apply_to_acts(ctx, n, x, y, y, sum_of{});
 }
 
-void cuda_relu_backward(struct op_ctx *ctx, size_t n, const act *y, const act *dy, act *dx)
+void cuda_relu_backward(struct op_ctx *ctx, size_t n, float factor, const act *y, const act *dy, act *dx)
 {
-    apply_to_acts(ctx, n, y, dy, dx, passed_relu{});
+    apply_to_acts(ctx, n, y, dy, dx, passed_relu{factor});
 }
 
 void cuda_sigmoid(struct op_ctx *ctx, size_t n, const act *x, act *y)

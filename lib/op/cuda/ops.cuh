@@ -76,7 +76,8 @@ void cuda_add_frame_row_backward(struct op_ctx *ctx, size_t B, size_t T, size_t 
                                  const act *dx, act *drow) NOT_YET;
 void cuda_sum_frames(struct op_ctx *ctx, size_t B, size_t n, const act *x, act *y) NOT_YET;
 void cuda_add(struct op_ctx *ctx, size_t n, const act *x, act *y) NOT_YET;
-void cuda_relu_backward(struct op_ctx *ctx, size_t n, const act *y, const act *dy, act *dx) NOT_YET;
+void cuda_relu_backward(struct op_ctx *ctx, size_t n, float factor, const act *y, const act *dy,
+                        act *dx) NOT_YET;
 void cuda_dropout(struct op_ctx *ctx, size_t n, const struct op_dropout *p, const act *x, act *y) NOT_YET;
 void cuda_sigmoid(struct op_ctx *ctx, size_t n, const act *x, act *y) NOT_YET;
 void cuda_sigmoid_backward(struct op_ctx *ctx, size_t n, const act *y, const act *dy, act *dx) NOT_YET;

@@ -11,11 +11,11 @@ void ref_add(struct op_ctx *ctx, size_t n, const act *x, act *y)
         ((float *)y)[i] += ((const float *)x)[i];
 }
 
-void ref_relu_backward(struct op_ctx *ctx, size_t n, const act *y, const act *dy, act *dx)
+void ref_relu_backward(struct op_ctx *ctx, size_t n, float factor, const act *y, const act *dy, act *dx)
 {
     (void)ctx;
     for (size_t i = 0; i < n; i++)
-        ((float *)dx)[i] = ((const float *)y)[i] > 0 ? ((const float *)dy)[i] : 0;
+        ((float *)dx)[i] = ((const float *)y)[i] > 0 ? factor * ((const float *)dy)[i] : 0;
 }
 
 float ref_dropout_factor(const struct op_dropout *p, uint64_t i)

@@ -70,7 +70,7 @@ void ref_sum_frames(struct op_ctx *ctx, size_t B, size_t n, const act *x, act *y
 
 /* element_ref.c */
 void ref_add(struct op_ctx *ctx, size_t n, const act *x, act *y);
-void ref_relu_backward(struct op_ctx *ctx, size_t n, const act *y, const act *dy, act *dx);
+void ref_relu_backward(struct op_ctx *ctx, size_t n, float factor, const act *y, const act *dy, act *dx);
 void ref_dropout(struct op_ctx *ctx, size_t n, const struct op_dropout *p, const act *x, act *y);
 void ref_sigmoid(struct op_ctx *ctx, size_t n, const act *x, act *y);
 void ref_sigmoid_backward(struct op_ctx *ctx, size_t n, const act *y, const act *dy, act *dx);
