@@ -48,15 +48,17 @@ struct op_dropout {
     uint64_t seed, stream;
 };
 
-/* Y(M,N) = epilogue(X(M,K) W(N,K)^T + bias).
+/* Y(M,N) = dropout(relu(X(M,K) W(N,K)^T + bias)) + residual.
  * ldx, ldy, ldr: elements from one row to the next (0: K, N, N). bias (N) or NULL. relu: max(0, .).
- * residual: added after bias and ReLU; row m takes residual row m % residual_rows (0: M), so a term that all frames
- * of a batch share is stored once. residual may be y itself. */
+ * dropout: of element index m*N+n; the forward pass only, what comes back through it is the caller's. residual: added
+ * last; row m takes residual row m % residual_rows (0: M), so a term that all frames of a batch share is stored once.
+ * residual may be y itself. */
 struct op_linear {
     size_t M, N, K, ldx, ldy, ldr, residual_rows;
     int relu;
     const float *w, *bias;
     const act *residual;
+    struct op_dropout dropout;
 };
 
 /* Scaled dot-product attention, softmax(q k^T / sqrt(head)) v for each frame b and head h.
@@ -275,7 +277,7 @@ int op_cuda_available(struct err *e);
 
 /* What libsgaps-cuda.so gives, under the name sgaps_cuda_backend. version must be OP_CUDA_VERSION of the program that
  * loads it: the two are built together. */
-#define OP_CUDA_VERSION 1
+#define OP_CUDA_VERSION 2
 struct op_cuda_backend {
     unsigned version;
     size_t table_size, ctx_size; /* sizeof: a second guard */

@@ -23,6 +23,11 @@ const struct op_case op_cases[] = {
     {&kind_linear, OP_CASE_TEST, BIAS, {3001, 24, 40}}, /* cuda: weight gradients in pieces from 2048 rows on */
     {&kind_linear, OP_CASE_TEST, BIAS | SHARED | RESIDUAL, {1161, 24, 16}}, /* and frames as a batch from 256 rows */
     {&kind_linear, OP_CASE_TEST, BIAS | RELU | SHARED | RESIDUAL, {30, 24, 16}},
+    {&kind_linear, OP_CASE_TEST, BIAS | DROP | RESIDUAL, {37, 29, 13}},
+    {&kind_linear, OP_CASE_TEST, BIAS | DROP | RELU, {64, 48, 16}},
+    {&kind_linear, OP_CASE_TEST, DROP | RESIDUAL | IN_PLACE, {41, 32, 65}},
+    {&kind_linear, OP_CASE_TEST, BIAS | DROP | RESIDUAL | SHARED, {27, 1036, 8}},
+    {&kind_linear, OP_CASE_TEST, BIAS | DROP | STRIDED, {23, 12, 31}},
     {&kind_linear, OP_CASE_BENCH, BIAS, {12544, 128, 128}},
     {&kind_linear, OP_CASE_BENCH, BIAS, {1045, 128, 128}},
     {&kind_linear, OP_CASE_BENCH, BIAS | RELU, {1045, 256, 128}},

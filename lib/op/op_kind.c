@@ -41,6 +41,8 @@ static struct op_linear linear_of(const struct op_case_run *r)
     p.residual_rows = c->flags & SHARED ? p.M / 4 : 0;
     p.ldx = lin_pad(c) ? p.K + lin_pad(c) : 0;
     p.ldy = lin_pad(c) ? p.N + lin_pad(c) : 0;
+    if (c->flags & DROP)
+        p.dropout = (struct op_dropout){0.25f, 0x123456789abcdef0u, 78};
     return p;
 }
 
@@ -67,8 +69,8 @@ static double linear_flops(const struct op_case *c, int backward)
     return (backward ? 4.0 : 2.0) * (double)c->s[0] * (double)c->s[1] * (double)c->s[2];
 }
 
-const struct op_kind kind_linear = {"linear", linear_operands, linear_forward, linear_backward,
-                                    RELU,     linear_flops};
+const struct op_kind kind_linear = {"linear",        linear_operands, linear_forward,
+                                    linear_backward, RELU | DROP,     linear_flops};
 
 /* --- attention: B, heads, head, Tq, Tk; k and v lie side by side --- */
 

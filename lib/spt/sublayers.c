@@ -15,18 +15,15 @@ struct op_dropout dropout_at(const struct spt *m, size_t layer, enum place place
 int project_forward(struct spt *m, const struct op_dropout *drop, const struct linear_weights *w, size_t rows,
                     size_t in, const act *x, const act *residual, size_t residual_rows, act *y, struct err *e)
 {
-    const struct op_table *ops = m->ops;
-    struct op_linear p = {.M = rows, .N = m->D, .K = in, .w = w->w, .bias = w->b};
-    if (drop->p <= 0) {
-        p.residual = residual;
-        p.residual_rows = residual_rows;
-        return ops->linear(m->ctx, &p, x, y, e);
-    }
-    TRY(ops->linear(m->ctx, &p, x, y, e));
-    ops->dropout(m->ctx, rows * m->D, drop, y, y);
-    for (size_t r = 0; r < rows; r += residual_rows)
-        ops->add(m->ctx, residual_rows * m->D, residual, act_at(m, y, r * m->D));
-    return 0;
+    struct op_linear p = {.M = rows,
+                          .N = m->D,
+                          .K = in,
+                          .residual_rows = residual_rows,
+                          .w = w->w,
+                          .bias = w->b,
+                          .residual = residual,
+                          .dropout = *drop};
+    return m->ops->linear(m->ctx, &p, x, y, e);
 }
 
 int project_backward(struct spt *m, const struct op_dropout *drop, const struct linear_weights *w,
@@ -103,12 +100,14 @@ int feed_forward(struct spt *m, size_t layer, size_t rows, const struct forward_
     const struct op_table *ops = m->ops;
     ops->layer_norm(m->ctx, rows, m->D, 0, x, w->norm.gamma, w->norm.beta, a->norm.y, a->norm.mean,
                     a->norm.rstd);
-    struct op_linear first = {
-        .M = rows, .N = m->F, .K = m->D, .relu = 1, .w = w->first.w, .bias = w->first.b};
+    struct op_linear first = {.M = rows,
+                              .N = m->F,
+                              .K = m->D,
+                              .relu = 1,
+                              .w = w->first.w,
+                              .bias = w->first.b,
+                              .dropout = dropout_at(m, layer, PLACE_HIDDEN, m->config.dropout)};
     TRY(ops->linear(m->ctx, &first, a->norm.y, a->hidden, e));
-    struct op_dropout inside = dropout_at(m, layer, PLACE_HIDDEN, m->config.dropout);
-    if (inside.p > 0)
-        ops->dropout(m->ctx, rows * m->F, &inside, a->hidden, a->hidden);
     struct op_dropout drop = dropout_at(m, layer, PLACE_FORWARD, m->config.dropout);
     return project_forward(m, &drop, &w->second, rows, m->F, a->hidden, x, rows, y, e);
 }

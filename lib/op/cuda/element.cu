@@ -122,10 +122,7 @@ static __global__ void __launch_bounds__(THREADS) drop(size_t n, struct dropout_
 {
     size_t step = (size_t)gridDim.x * THREADS;
     for (size_t block = blockIdx.x * (size_t)THREADS + threadIdx.x; 4 * block < n; block += step) {
-        uint4 word = dropout_words(mask, block);
-        float4 factor = make_float4(
-            word.x >= mask.threshold ? mask.scale : 0.0f, word.y >= mask.threshold ? mask.scale : 0.0f,
-            word.z >= mask.threshold ? mask.scale : 0.0f, word.w >= mask.threshold ? mask.scale : 0.0f);
+        float4 factor = dropout_factors4(mask, block);
         size_t i = 4 * block;
         if (aligned && i + 4 <= n) {
             float4 from = load4(x + i);

@@ -6,6 +6,7 @@
 #include "op/cuda/number.cuh"
 #include "op/cuda/ops.cuh"
 #include "op/cuda/parameters.cuh"
+#include "op/cuda/philox.cuh"
 
 static constexpr int THREADS = 256;
 static constexpr size_t SHARED_ROWS =
@@ -35,39 +36,46 @@ static void *act_at(const struct op_ctx *ctx, void *x, size_t i)
     return (char *)x + i * act_size(ctx);
 }
 
-/* y row m = x row m + residual row m % cycle. A warp takes a row, its lanes `each` neighbours at a time. */
+/* y row m = mask * x row m + residual row m % cycle, where there is a mask, where there is a residual. A warp takes a row, its
+ * lanes `each` neighbours at a time: four, and they share a block of Philox; or one. */
 template <int each, typename T>
 static __global__ void __launch_bounds__(THREADS)
-    add_residual(size_t rows, size_t columns, const T *x, size_t ldx, const T *residual, size_t ldr,
-                 size_t cycle, T *y, size_t ldy)
+    finish_rows(size_t rows, size_t columns, struct dropout_mask mask, const T *x, size_t ldx,
+                const T *residual, size_t ldr, size_t cycle, T *y, size_t ldy)
 {
     int lane = threadIdx.x % WARP;
     size_t warps = (size_t)gridDim.x * (THREADS / WARP);
     for (size_t m = blockIdx.x * (size_t)(THREADS / WARP) + threadIdx.x / WARP; m < rows; m += warps) {
-        const T *a = x + m * ldx, *r = residual + m % cycle * ldr;
+        const T *from = x + m * ldx, *r = residual ? residual + m % cycle * ldr : NULL;
         T *to = y + m * ldy;
         for (size_t n = (size_t)lane * each; n < columns; n += WARP * each)
             if constexpr (each == 4) {
-                float4 p = load4(a + n), q = load4(r + n);
-                store4(to + n, make_float4(p.x + q.x, p.y + q.y, p.z + q.z, p.w + q.w));
+                float4 a = load4(from + n), b = r ? load4(r + n) : make_float4(0, 0, 0, 0);
+                if (mask.on) {
+                    float4 factor = dropout_factors4(mask, (m * columns + n) / 4);
+                    a = make_float4(a.x * factor.x, a.y * factor.y, a.z * factor.z, a.w * factor.w);
+                }
+                store4(to + n, make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w));
             } else {
-                store(to + n, to_float(a[n]) + to_float(r[n]));
+                float factor = mask.on ? dropout_factor(mask, m * columns + n) : 1.0f;
+                store(to + n, to_float(from[n]) * factor + (r ? to_float(r[n]) : 0.0f));
             }
     }
 }
 
-static void add_rows(struct op_ctx *ctx, size_t rows, size_t columns, const act *x, size_t ldx,
-                     const act *residual, size_t ldr, size_t cycle, act *y, size_t ldy)
+static void finish(struct op_ctx *ctx, const struct op_linear *p, const act *x, size_t ldx, size_t ldr,
+                   size_t cycle, act *y, size_t ldy)
 {
     size_t four = 4 * act_size(ctx);
-    bool aligned = !(columns % 4 || ldx % 4 || ldr % 4 || ldy % 4 ||
-                     ((uintptr_t)x | (uintptr_t)residual | (uintptr_t)y) % four);
-    size_t blocks = blocks_for(rows, THREADS / WARP), busy = (size_t)cuda_state_of(ctx)->multiprocessors * 16;
+    bool aligned = !(p->N % 4 || ldx % 4 || ldr % 4 || ldy % 4 ||
+                     ((uintptr_t)x | (uintptr_t)p->residual | (uintptr_t)y) % four);
+    size_t blocks = blocks_for(p->M, THREADS / WARP), busy = (size_t)cuda_state_of(ctx)->multiprocessors * 16;
     unsigned grid = (unsigned)(blocks < busy ? blocks : busy);
+    struct dropout_mask mask = dropout_mask_of(&p->dropout);
     by_act(ctx, [&](auto *type) {
         using T = std::remove_reference_t<decltype(*type)>;
-        launch(ctx, grid, THREADS, 0, aligned ? add_residual<4, T> : add_residual<1, T>, rows, columns,
-               (const T *)x, ldx, (const T *)residual, ldr, cycle, (T *)y, ldy);
+        launch(ctx, grid, THREADS, 0, aligned ? finish_rows<4, T> : finish_rows<1, T>, p->M, p->N, mask,
+               (const T *)x, ldx, (const T *)p->residual, ldr, cycle, (T *)y, ldy);
     });
 }
 
@@ -108,8 +116,9 @@ int cuda_linear(struct op_ctx *ctx, const struct op_linear *p, const act *x, act
     if (!p->M)
         return 0;
     cycle = cycle < p->M ? cycle : p->M;
-    /* an epilogue's sum comes before ReLU, the residual's after */
-    bool in_product = residual && !p->relu && (residual != y || (ldr == ldy && cycle == p->M)) &&
+    /* an epilogue's sum comes before ReLU, the residual's after; dropout needs a pass of its own */
+    bool drop = p->dropout.p > 0;
+    bool in_product = residual && !p->relu && !drop && (residual != y || (ldr == ldy && cycle == p->M)) &&
                       (cycle == p->M || cycle >= SHARED_ROWS);
     /* a residual that the product would overwrite */
     bool aside = residual == y && residual && !in_product;
@@ -132,8 +141,8 @@ int cuda_linear(struct op_ctx *ctx, const struct op_linear *p, const act *x, act
                              : multiply_frames(ctx, form, cycle, x, w, residual, y, e);
     }
     int r = cuda_multiply(ctx, &form, x, w, NULL, product, e);
-    if (!r && residual)
-        add_rows(ctx, p->M, p->N, product, form.ldd, residual, ldr, cycle, y, ldy);
+    if (!r && (residual || drop))
+        finish(ctx, p, product, form.ldd, ldr, cycle, y, ldy);
     return r;
 }
 

@@ -47,6 +47,15 @@ static __device__ __forceinline__ uint4 dropout_words(const struct dropout_mask 
                       m.key);
 }
 
+/* 0 or the scale, for those four elements. */
+static __device__ __forceinline__ float4 dropout_factors4(const struct dropout_mask &m,
+                                                          unsigned long long block)
+{
+    uint4 word = dropout_words(m, block);
+    return make_float4(word.x >= m.threshold ? m.scale : 0.0f, word.y >= m.threshold ? m.scale : 0.0f,
+                       word.z >= m.threshold ? m.scale : 0.0f, word.w >= m.threshold ? m.scale : 0.0f);
+}
+
 static __device__ __forceinline__ unsigned word_at(uint4 words, unsigned i)
 {
     return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;

@@ -28,6 +28,7 @@ int ref_linear(struct op_ctx *ctx, const struct op_linear *p, const act *xv, act
                 sum += (double)p->bias[n];
             if (p->relu && sum < 0)
                 sum = 0;
+            sum *= (double)ref_dropout_factor(&p->dropout, m * p->N + n);
             if (residual)
                 sum += (double)residual[m % cycle * ldr + n];
             y[m * ldy + n] = (float)sum;
