@@ -63,11 +63,11 @@ static __device__ void load_slice(struct room *r, const struct attention_shape &
     load(r->v, at.v + first, s.ldkv, at.keys - at.key, columns);
 }
 
-/* sum += left right^T over a slice. */
-static __device__ void add_product(float sum[EACH][EACH], const matrix left, const matrix right)
+/* sum += left right^T over the columns of a slice. */
+static __device__ void add_product(float sum[EACH][EACH], const matrix left, const matrix right, int columns)
 {
     int y = threadIdx.x / STEP, x = threadIdx.x % STEP;
-    for (int c = 0; c < SIDE; c++)
+    for (int c = 0; c < columns; c++)
 #pragma unroll
         for (int a = 0; a < EACH; a++)
 #pragma unroll
@@ -85,10 +85,11 @@ static __device__ void make_weights(struct room *r, const struct backward &b, co
     float score[EACH][EACH] = {}, dweight[EACH][EACH] = {};
     for (int i = 1; i <= slices; i++) { /* the one that stays comes last */
         __syncthreads();
-        load_slice(r, s, at, (slice + i) % slices);
+        int now = (slice + i) % slices, columns = min(SIDE, s.head - now * SIDE);
+        load_slice(r, s, at, now);
         __syncthreads();
-        add_product(score, r->q, r->k);
-        add_product(dweight, r->dout, r->v);
+        add_product(score, r->q, r->k, columns);
+        add_product(dweight, r->dout, r->v, columns);
     }
     const float2 *statistics = b.statistics + ((size_t)at.frame * s.heads + at.h) * b.rows + at.query;
     for (int i = 0; i < EACH; i++) {
