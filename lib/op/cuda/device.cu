@@ -61,8 +61,7 @@ static int take_all(struct op_ctx *ctx, struct cuda_state *s, struct err *e)
     s->multiprocessors = properties.multiProcessorCount;
     s->shared_max = properties.sharedMemPerBlockOptin;
     if (properties.major < 8)
-        return err_set(e, ERR_UNAVAILABLE,
-                       "%s has compute capability %d.%d, 8.0 or later is needed (use --device cpu)", s->name,
+        return err_set(e, ERR_UNAVAILABLE, "%s has compute capability %d.%d, 8.0 or later is needed", s->name,
                        properties.major, properties.minor);
     r = cuda_try(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "stream", e);
     for (int i = 0; i < 2 && !r; i++) {

@@ -67,7 +67,7 @@ static int device_count(struct err *e)
     int count = 0;
     cudaError_t status = cudaGetDeviceCount(&count);
     if (status != cudaSuccess || count < 1)
-        err_set(e, ERR_UNAVAILABLE, "no CUDA device: %s (use --device cpu)",
+        err_set(e, ERR_UNAVAILABLE, "no CUDA device: %s",
                 status != cudaSuccess ? cudaGetErrorString(status) : "none found");
     return status == cudaSuccess ? count : 0;
 }
