@@ -1,88 +1,95 @@
-/* Example pictures of the validation set. */
+/* Example pictures of the validation set: a row for each frame, its panels under captions, as sgaps-eval draws them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "interp/interp.h"
-#include "io/stream.h"
 #include "metric/metric.h"
 #include "train/validate.h"
+#include "view/sheet.h"
 
-enum { ROWS = 4, COLUMNS = 4, GAP = 2, GREY = 128 };
+enum { ROWS = 4 };
 
-struct canvas {
-    uint8_t *pixels;
-    uint32_t W, H, w, h; /* whole, and one panel */
+struct picture {
+    struct sheet sheet;
+    uint32_t H, W;
+    uint8_t *truth, *frame; /* (H,W), the validation's: of the row, NULL without full frames; of the panel */
+    float *uv;              /* samples of the row, as sheet.h wants them */
+    uint8_t *value;
 };
 
-static uint8_t *panel(const struct canvas *c, uint32_t row, uint32_t column)
+/* The truth where there is one, and the hints. */
+static uint32_t draw_given(struct picture *p, const struct example_batch *b, uint32_t row)
 {
-    return c->pixels + (size_t)row * (c->h + GAP) * c->W + (size_t)column * (c->w + GAP);
-}
-
-static void put(const struct canvas *c, uint32_t row, uint32_t column, const float *frame, uint8_t *line)
-{
-    for (uint32_t y = 0; y < c->h; y++) {
-        metric_quantise(frame + (size_t)y * c->w, line, c->w);
-        memcpy(panel(c, row, column) + (size_t)y * c->W, line, c->w);
+    size_t size = (size_t)p->H * p->W, n = (size_t)b->arrays.counts[row];
+    const float *pixels = b->arrays.pixels + row * b->arrays.sizes.N * 3;
+    char caption[64];
+    uint32_t column = 0;
+    if (p->truth) {
+        metric_quantise(b->target + row * size, p->truth, size);
+        sheet_grey(&p->sheet, column, row, p->truth);
+        sheet_caption(&p->sheet, column++, row, "truth");
     }
-}
-
-/* The hints as dots on mid-grey; without a full frame they are the nearest thing to the truth. */
-static void put_samples(const struct canvas *c, uint32_t row, uint32_t column, const float *pixels, size_t n)
-{
-    uint8_t *to = panel(c, row, column);
-    for (uint32_t y = 0; y < c->h; y++)
-        memset(to + (size_t)y * c->W, GREY, c->w);
     for (size_t i = 0; i < n; i++) {
-        uint32_t x = interp_pixel(pixels[3 * i], c->w), y = interp_pixel(pixels[3 * i + 1], c->h);
-        metric_quantise(&pixels[3 * i + 2], to + (size_t)y * c->W + x, 1);
+        p->uv[2 * i] = pixels[3 * i];
+        p->uv[2 * i + 1] = pixels[3 * i + 1];
+        metric_quantise(&pixels[3 * i + 2], p->value + i, 1);
     }
+    snprintf(caption, sizeof caption, "%zu samples", n);
+    sheet_samples(&p->sheet, column, row, p->uv, p->value, n);
+    sheet_caption(&p->sheet, column++, row, caption);
+    return column;
 }
 
-static int draw(struct validation *v, struct canvas *c, uint32_t rows, uint8_t *line, struct err *e)
+static void draw_made(struct picture *p, uint32_t row, uint32_t column, const char *name, const float *frame)
+{
+    size_t size = (size_t)p->H * p->W;
+    char caption[64];
+    metric_quantise(frame, p->frame, size);
+    if (p->truth)
+        snprintf(caption, sizeof caption, "%s %.2f dB", name, metric_psnr(p->truth, p->frame, size));
+    else
+        snprintf(caption, sizeof caption, "%s", name);
+    sheet_grey(&p->sheet, column, row, p->frame);
+    sheet_caption(&p->sheet, column, row, caption);
+}
+
+static int draw(struct picture *p, struct validation *v, uint32_t rows, struct err *e)
 {
     const struct example_batch *b = &v->batches[0];
-    size_t size = (size_t)c->w * c->h;
-    for (uint32_t i = 0; i < rows; i++) {
-        const float *pixels = b->arrays.pixels + i * b->arrays.sizes.N * 3;
-        put(c, i, 3, v->output + i * size, line);
-        put_samples(c, i, 1, pixels, (size_t)b->arrays.counts[i]);
-        if (v->plan.target)
-            put(c, i, 0, b->target + i * size, line);
-        else
-            put_samples(c, i, 0, pixels, (size_t)b->arrays.counts[i]);
-        int code = validation_linear(b, i, v->output + i * size, e);
+    for (uint32_t row = 0; row < rows; row++) {
+        float *output = v->output + row * (size_t)p->H * p->W;
+        uint32_t column = draw_given(p, b, row);
+        draw_made(p, row, column + 1, "model", output);
+        int code = validation_linear(b, row, output, e);
         if (code)
             return code;
-        put(c, i, 2, v->output + i * size, line);
+        draw_made(p, row, column, "linear", output);
     }
     return 0;
 }
 
 int validation_picture(struct validation *v, struct spt *m, const char *path, struct err *e)
 {
-    size_t B = v->batches[0].arrays.sizes.B;
-    uint32_t rows = B < ROWS ? (uint32_t)B : ROWS;
-    struct canvas c = {.w = v->plan.W, .h = v->plan.H};
-    c.W = COLUMNS * c.w + (COLUMNS - 1) * GAP;
-    c.H = rows * c.h + (rows - 1) * GAP;
-    uint8_t *line = NULL;
-    int code = mem_alloc(&c.pixels, (size_t)c.W * c.H, 1, "an example picture", e);
+    const struct recon_batch_sizes *sizes = &v->batches[0].arrays.sizes;
+    uint32_t rows = sizes->B < ROWS ? (uint32_t)sizes->B : ROWS;
+    struct picture p = {
+        .H = v->plan.H, .W = v->plan.W, .truth = v->plan.target ? v->truth : NULL, .frame = v->predicted};
+    int code = sheet_init(&p.sheet, p.W, p.H, v->plan.target ? 4 : 3, rows, sheet_zoom(p.W, p.H), e);
     if (!code)
-        code = mem_alloc(&line, c.w, 1, "an example picture", e);
+        code = mem_alloc(&p.uv, sizes->N * 2, sizeof *p.uv, "an example picture", e);
+    if (!code)
+        code = mem_alloc(&p.value, sizes->N, 1, "an example picture", e);
     if (!code)
         code = validation_forward(m, &v->batches[0], e);
     if (!code)
         code = spt_download_output(m, v->output, e);
-    if (!code) {
-        memset(c.pixels, 255, (size_t)c.W * c.H);
-        code = draw(v, &c, rows, line, e);
-    }
     if (!code)
-        code = png_write(path, c.pixels, c.W, c.H, 1, e);
-    free(c.pixels);
-    free(line);
+        code = draw(&p, v, rows, e);
+    if (!code)
+        code = sheet_write(&p.sheet, path, e);
+    sheet_release(&p.sheet);
+    free(p.uv);
+    free(p.value);
     return code;
 }
