@@ -6,15 +6,14 @@
 
 enum path { DIRECT, GEMM, SHIFTED };
 
-/* C channels are read at each of nine taps, O are written.
- * bf16: the tensor-core kernels take what they can copy 16 bytes at a time, and the few channels they can gather one by one
- * without waiting long. fp32: a product with few rows or columns leaves cuBLASLt's tiles empty while it moves a whole image
- * nine times. */
-static enum path path_of(const struct op_ctx *ctx, int C, int O)
+/* bf16: the tensor-core kernels take what they can copy 16 bytes at a time, and the few channels they can gather in smaller
+ * pieces without waiting long. fp32: a product with few rows or columns leaves cuBLASLt's tiles empty while it moves a whole
+ * image nine times. */
+static enum path path_of(const struct op_ctx *ctx, const struct conv *c)
 {
-    if (ctx->bf16)
-        return C % 8 && C > 32 ? SHIFTED : GEMM;
-    return C <= 24 || O <= 16 ? DIRECT : SHIFTED;
+    if (!ctx->bf16)
+        return c->C <= 24 || c->O <= 16 ? DIRECT : SHIFTED;
+    return c->C % 8 && c->C > 32 ? SHIFTED : GEMM;
 }
 
 static struct conv conv_of(const struct op_conv *p)
@@ -31,7 +30,7 @@ static struct conv conv_of(const struct op_conv *p)
 
 static int run(struct op_ctx *ctx, const struct conv *c, const act *x, act *y, struct err *e)
 {
-    switch (path_of(ctx, c->C, c->O)) {
+    switch (path_of(ctx, c)) {
     case GEMM:
         return conv_gemm(ctx, c, (const bf16 *)x, (bf16 *)y, e);
     case DIRECT:
@@ -65,7 +64,7 @@ int cuda_conv3x3_backward_weight(struct op_ctx *ctx, const struct op_conv *p, co
 {
     struct conv c = conv_of(p);
     int r = 0;
-    switch (path_of(ctx, c.C, c.O)) {
+    switch (path_of(ctx, &c)) {
     case GEMM:
         r = conv_gemm_weight(ctx, &c, (const bf16 *)x, (const bf16 *)dy, dw, e);
         break;

@@ -12,7 +12,9 @@
 
 enum { STAGES = 3, CHUNK = 16, PLANES = CHUNK / UNIT, TAPS = 9 };
 
-template <int ROWS, int COLUMNS, int WARP_ROWS, int WARP_COLUMNS> struct gemm_shape {
+/* BLOCKS: that many are to fit into the registers of a multiprocessor. */
+template <int ROWS, int COLUMNS, int WARP_ROWS, int WARP_COLUMNS, int BLOCKS> struct gemm_shape {
+    static constexpr int blocks = BLOCKS;
     static constexpr int rows = ROWS, columns = COLUMNS, warp_rows = WARP_ROWS, warp_columns = WARP_COLUMNS;
     static constexpr int warps_across = COLUMNS / WARP_COLUMNS;
     static constexpr int threads = ROWS / WARP_ROWS * warps_across * WARP;
@@ -102,9 +104,11 @@ static __device__ __forceinline__ void finish(const struct conv &p, const struct
     }
 }
 
-template <typename S, bool ALIGNED>
-static __global__ void __launch_bounds__(S::threads)
-    convolve(struct conv p, int across, int down, bool wide, const bf16 *weights, const bf16 *x, bf16 *y)
+/* grain: of x; ASYNC: it is known to be a unit. */
+template <typename S, bool ASYNC>
+static __global__ void __launch_bounds__(S::threads, S::blocks)
+    convolve(struct conv p, int across, int down, int grain, bool wide, const bf16 *weights, const bf16 *x,
+             bf16 *y)
 {
     char *shared = shared_memory();
     int groups = (p.O + S::columns - 1) / S::columns, chunks = (p.C + CHUNK - 1) / CHUNK;
@@ -134,7 +138,7 @@ static __global__ void __launch_bounds__(S::threads)
             int i = k * S::threads + threadIdx.x, plane = i % PLANES;
             int left = source[k] ? p.C - c0 - plane * UNIT : 0;
             if (i < S::halo * PLANES)
-                copy_unit(ALIGNED, image + plane * S::plane + i / PLANES * UNIT_BYTES,
+                copy_unit(ASYNC ? (int)UNIT : grain, image + plane * S::plane + i / PLANES * UNIT_BYTES,
                           left > 0 ? source[k] + c0 : x, left);
         }
         const char *from = (const char *)weights + (size_t)(chunk * groups + group) * S::weights;
@@ -200,11 +204,6 @@ static __global__ void __launch_bounds__(S::threads)
     finish<S>(p, at, wide, sums, y);
 }
 
-static bool aligned16(const void *p)
-{
-    return !((uintptr_t)p % 16);
-}
-
 template <typename S>
 static int run(struct op_ctx *ctx, const struct conv *p, const bf16 *x, bf16 *y, struct err *e)
 {
@@ -217,27 +216,25 @@ static int run(struct op_ctx *ctx, const struct conv *p, const bf16 *x, bf16 *y,
         return r;
     launch(ctx, blocks_for((size_t)chunks * groups * PLANES * S::columns, 128), 128, 0, arrange, *p,
            S::columns, (bf16 *)weights);
-    bool wide = p->O % UNIT == 0 && aligned16(y) && aligned16(p->residual);
-    if (p->C % UNIT == 0 && aligned16(x))
-        launch(ctx, blocks, S::threads, S::shared, convolve<S, true>, *p, across, down, wide,
-               (const bf16 *)weights, x, y);
-    else
-        launch(ctx, blocks, S::threads, S::shared, convolve<S, false>, *p, across, down, wide,
-               (const bf16 *)weights, x, y);
+    const bf16 *residual = (const bf16 *)p->residual;
+    bool wide = grain_of(y, p->O) == UNIT && grain_of(residual, p->O) == UNIT;
+    int grain = grain_of(x, p->C);
+    launch(ctx, blocks, S::threads, S::shared, grain == UNIT ? convolve<S, true> : convolve<S, false>, *p,
+           across, down, grain, wide, (const bf16 *)weights, x, y);
     return 0;
 }
 
-/* A warp's 64 x 64 sums need the least of shared memory for each product, 131 KB of stages and all registers; fewer outputs
- * or too few tiles for the device take less. */
+/* A warp's 64 x 64 sums need the least of shared memory for each product and nearly all registers: eight such warps on a
+ * multiprocessor, as one block or two. Few outputs, or too few tiles for the device, take smaller ones. */
 int conv_gemm(struct op_ctx *ctx, const struct conv *p, const bf16 *x, bf16 *y, struct err *e)
 {
     size_t tiles = (size_t)p->B * blocks_for(p->W, TILE_WIDTH) * blocks_for(p->H, 16);
-    size_t devices = (size_t)cuda_state_of(ctx)->multiprocessors;
+    size_t multiprocessors = (size_t)cuda_state_of(ctx)->multiprocessors;
     if (p->O <= 32)
-        return run<gemm_shape<16, 16, 2, 16>>(ctx, p, x, y, e);
-    if (p->O > 64 && tiles * blocks_for(p->O, 128) >= devices)
-        return run<gemm_shape<16, 128, 4, 64>>(ctx, p, x, y, e);
-    if (tiles * blocks_for(p->O, 64) >= devices)
-        return run<gemm_shape<16, 64, 4, 32>>(ctx, p, x, y, e);
-    return run<gemm_shape<4, 64, 2, 32>>(ctx, p, x, y, e);
+        return run<gemm_shape<16, 16, 2, 16, 4>>(ctx, p, x, y, e);
+    if (p->O > 64 && tiles * blocks_for(p->O, 128) >= multiprocessors)
+        return run<gemm_shape<16, 128, 4, 64, 1>>(ctx, p, x, y, e);
+    if (tiles * blocks_for(p->O, 64) >= multiprocessors)
+        return run<gemm_shape<16, 64, 4, 64, 2>>(ctx, p, x, y, e);
+    return run<gemm_shape<4, 64, 2, 32, 3>>(ctx, p, x, y, e);
 }

@@ -29,13 +29,13 @@ template <int M16, int WARPS_DOWN> struct weight_shape {
                          shared = STAGES * stage;
 };
 
-/* Which tiles there are, and whether rows of x and dy may be copied 16 bytes at a time. */
+/* Which tiles there are, and how rows of x and dy may be read. */
 struct weight_plan {
     int across, down, tiles;
-    bool aligned_x, aligned_dy;
+    int grain_x, grain_dy;
 };
 
-/* Starts copying tile `tile`; ASYNC: both are known to be aligned. */
+/* Starts copying tile `tile`; ASYNC: both grains are known to be a unit. */
 template <typename S, bool ASYNC>
 static __device__ __forceinline__ void load_tile(const struct conv &p, const struct weight_plan &plan,
                                                  int tile, int o0, int c0, const bf16 *x, const bf16 *dy,
@@ -47,14 +47,15 @@ static __device__ __forceinline__ void load_tile(const struct conv &p, const str
         int plane = i % S::planes, pixel = i / S::planes, o = o0 + plane * UNIT;
         int yy = y0 + pixel / TILE_WIDTH, xx = x0 + pixel % TILE_WIDTH;
         int left = yy < p.H && xx < p.W ? p.O - o : 0;
-        copy_unit(ASYNC || plan.aligned_dy, stage + plane * S::plane + pixel * UNIT_BYTES,
+        copy_unit(ASYNC ? (int)UNIT : plan.grain_dy, stage + plane * S::plane + pixel * UNIT_BYTES,
                   left > 0 ? dy + ((frame * p.H + yy) * p.W + xx) * p.O + o : dy, left);
     }
     for (int i = threadIdx.x; i < HALO * X_PLANES; i += S::threads) {
         int plane = i % X_PLANES, pixel = i / X_PLANES, c = c0 + plane * UNIT;
         int yy = y0 + pixel / TILE_PITCH - 1, xx = x0 + pixel % TILE_PITCH - 1;
         int left = yy >= 0 && yy < p.H && xx >= 0 && xx < p.W ? p.C - c : 0;
-        copy_unit(ASYNC || plan.aligned_x, stage + S::gradient + plane * X_PLANE + pixel * UNIT_BYTES,
+        copy_unit(ASYNC ? (int)UNIT : plan.grain_x,
+                  stage + S::gradient + plane * X_PLANE + pixel * UNIT_BYTES,
                   left > 0 ? x + ((frame * p.H + yy) * p.W + xx) * p.C + c : x, left);
     }
 }
@@ -161,9 +162,9 @@ int conv_gemm_weight(struct op_ctx *ctx, const struct conv *p, const bf16 *x, co
     plan.across = (int)blocks_for(p->W, TILE_WIDTH);
     plan.down = (int)blocks_for(p->H, ROWS);
     plan.tiles = p->B * plan.across * plan.down;
-    plan.aligned_x = p->C % UNIT == 0 && !((uintptr_t)x % 16);
-    plan.aligned_dy = p->O % UNIT == 0 && !((uintptr_t)dy % 16);
-    if (!plan.aligned_x || !plan.aligned_dy || p->O <= 16)
+    plan.grain_x = grain_of(x, p->C);
+    plan.grain_dy = grain_of(dy, p->O);
+    if (plan.grain_x < UNIT || plan.grain_dy < UNIT || p->O <= 16)
         return run<weight_shape<1, 1>, false>(ctx, p, plan, 2, x, dy, dw, e);
     if (p->O <= 64)
         return run<weight_shape<4, 1>, true>(ctx, p, plan, 2, x, dy, dw, e);

@@ -27,27 +27,39 @@ constexpr int plane_bytes(int pixels, int planes)
     return (bytes - step + 127) / 128 * 128 + step;
 }
 
-/* The first n elements from `from` on, and zeros: for rows that are not aligned to 16 bytes. */
-static __device__ __forceinline__ uint4 gather_unit(const bf16 *from, int n)
+/* How many elements of a row may be read at a time, where rows of n elements follow each other from p on. */
+static inline int grain_of(const bf16 *p, int n)
 {
-    uint32_t word[UNIT / 2];
+    return n % UNIT == 0 && (uintptr_t)p % 16 == 0 ? UNIT : n % 2 == 0 && (uintptr_t)p % 4 == 0 ? 2 : 1;
+}
+
+/* The first n elements from `from` on, and zeros, for a grain of one or two. */
+static __device__ __forceinline__ uint4 gather_unit(int grain, const bf16 *from, int n)
+{
+    uint32_t word[UNIT / 2] = {};
 #pragma unroll
     for (int i = 0; i < UNIT / 2; i++) {
-        uint32_t low = 2 * i < n ? __bfloat16_as_ushort(from[2 * i]) : 0;
-        uint32_t high = 2 * i + 1 < n ? __bfloat16_as_ushort(from[2 * i + 1]) : 0;
-        word[i] = low | high << 16;
+        if (2 * i >= n)
+            break;
+        if (grain == 2) {
+            word[i] = *(const uint32_t *)(from + 2 * i);
+        } else {
+            word[i] = __bfloat16_as_ushort(from[2 * i]);
+            if (2 * i + 1 < n)
+                word[i] |= (uint32_t)__bfloat16_as_ushort(from[2 * i + 1]) << 16;
+        }
     }
     return make_uint4(word[0], word[1], word[2], word[3]);
 }
 
-/* Starts copying a unit of which n elements exist (n <= 0: zeros, and `from` is not read). aligned: n is 8 or more, or none,
- * and `from` is aligned to 16 bytes. Otherwise the copy is done when this returns. */
-static __device__ __forceinline__ void copy_unit(bool aligned, char *to, const bf16 *from, int n)
+/* Starts copying a unit of which n elements exist (n <= 0: zeros, and `from` is not read). With a grain of less than a unit
+ * the copy is done when this returns. */
+static __device__ __forceinline__ void copy_unit(int grain, char *to, const bf16 *from, int n)
 {
-    if (aligned)
+    if (grain == UNIT)
         copy_async(to, from, n > 0);
     else
-        *(uint4 *)to = gather_unit(from, n);
+        *(uint4 *)to = gather_unit(grain, from, n);
 }
 
 #endif
