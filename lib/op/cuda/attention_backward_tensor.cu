@@ -323,7 +323,11 @@ static int run(struct op_ctx *ctx, const struct op_attention *p, const float *ls
 {
     constexpr size_t KEYS = warp_keys<HEAD>;
     struct backward b = backward_of(p, QUERIES);
-    size_t heads = p->B * p->heads, launches = (p->Tk + WARPS * KEYS - 1) / (WARPS * KEYS);
+    /* 99 KB, which is all that devices for the desk have, are the rooms of five to seven warps of heads over 16. */
+    size_t rooms =
+        (cuda_state_of(ctx)->shared_max - sizeof(struct block_room<HEAD>)) / sizeof(struct warp_room<HEAD>);
+    size_t most = (rooms < WARPS ? rooms : WARPS) * KEYS;
+    size_t heads = p->B * p->heads, launches = (p->Tk + most - 1) / most;
     size_t warps = ((p->Tk + launches - 1) / launches + KEYS - 1) / KEYS; /* even shares */
     b.key_rows = (int)(warps * KEYS);
     b.width = HEAD;
