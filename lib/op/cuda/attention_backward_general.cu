@@ -85,7 +85,7 @@ static __device__ void make_weights(struct room *r, const struct backward &b, co
     float score[EACH][EACH] = {}, dweight[EACH][EACH] = {};
     for (int i = 1; i <= slices; i++) { /* the one that stays comes last */
         __syncthreads();
-        int now = (slice + i) % slices, columns = min(SIDE, s.head - now * SIDE);
+        int now = (slice + i) % slices, columns = min((int)SIDE, s.head - now * SIDE);
         load_slice(r, s, at, now);
         __syncthreads();
         add_product(score, r->q, r->k, columns);
