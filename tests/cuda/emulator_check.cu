@@ -360,9 +360,9 @@ static __global__ void past_the_end(float *)
 static __global__ void past_the_array(float *out)
 {
     __shared__ float x[32];
-    volatile int next = 1;
-    x[threadIdx.x] = 1;
-    out[threadIdx.x] = x[threadIdx.x + next];
+    float *volatile at = x; /* UBSan would find a plain index */
+    at[threadIdx.x] = 1;
+    out[threadIdx.x] = at[threadIdx.x + 1];
 }
 #else
 static __global__ void unwritten_array(float *out)

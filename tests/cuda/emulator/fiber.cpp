@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <new>
 #include <vector>
 
 #if defined __has_feature
@@ -37,6 +38,7 @@ struct emulator::fiber {
     void *fake;
 };
 
+static const size_t ROOM = (sizeof(emulator::fiber) + 127) / 128 * 128;
 static emulator::fiber host, *here = &host;
 static std::vector<emulator::fiber *> unused;
 static size_t stacks;
@@ -68,7 +70,7 @@ asm(".text\n"
     ".size sgaps_emulator_switch, . - sgaps_emulator_switch\n");
 #endif
 
-/* A page that cannot be touched lies below each stack. */
+/* A page that cannot be touched lies below each stack, the fiber itself above it. */
 static emulator::fiber *new_fiber()
 {
     void *p =
@@ -77,11 +79,11 @@ static emulator::fiber *new_fiber()
         perror("CUDA emulator: no memory for stacks");
         abort();
     }
-    emulator::fiber *f = new emulator::fiber();
+    emulator::fiber *f = new ((char *)p + PAGE + STACK - ROOM) emulator::fiber();
     /* Frames at the same place of their page would all fall into the same few sets of the cache. */
     size_t stagger = stacks++ % 31 * 128;
     f->low = (char *)p + PAGE;
-    f->size = STACK - stagger;
+    f->size = STACK - ROOM - stagger;
     return f;
 }
 
