@@ -1,14 +1,29 @@
 /* The network against PyTorch: the golden cases below tests/golden, or those named as arguments. For every backend:
- * stages and output, entropy and importance, losses, gradients, running statistics, three AdamW steps. */
+ * stages and output, entropy and importance, losses, gradients, running statistics, three AdamW steps.
+ * golden [-b BACKEND] [CASE...]: on ref and cpu, or on one of the backends below, "cuda fp32" for one. */
 #include <glob.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cuda_case.h"
 #include "golden_case.h"
 #include "op/op.h"
 #include "spt/spt.h"
 #include "tap.h"
+
+/* A backend, and how far from torch it may be, as ||a-b||/||b||. */
+static const struct backend {
+    const char *name, *device;
+    enum op_precision precision;
+    double output, map, loss, gradient, running, steps;
+} backends[] = {
+    {"ref", "ref", OP_FP32, 1e-5, 1e-4, 1e-5, 1e-4, 1e-5, 1e-2},
+    {"cpu", "cpu", OP_FP32, 1e-5, 1e-4, 1e-5, 1e-4, 1e-5, 1e-2},
+    {"cuda fp32", "cuda", OP_FP32, 1e-4, 1e-4, 1e-4, 1e-4, 1e-4, 1e-2},
+    {"cuda bf16", "cuda", OP_BF16, 1e-2, 1e-1, 1e-2, 1e-1, 1e-2, 5e-2},
+};
+static const struct backend *backend; /* that is tested */
 
 struct names {
     const struct spt *m;
@@ -87,7 +102,7 @@ static void compare_stage(struct stages *s, const char *name, const float *have,
         return;
     double d = stage_distance(s, have, rows, columns, want, shape, !strncmp(name, "refine", 6), skip);
     s->seen++;
-    if (!(d <= 1e-5)) {
+    if (!(d <= backend->output)) {
         s->bad++;
         tap_diag("stage %s: %.3g", name, d);
     }
@@ -105,7 +120,7 @@ static void on_stage(void *user, const char *name, const act *x, size_t rows, si
         float *state = golden_floats(s->g->expected, "eval/stages/state_token", &n), d = 0;
         for (size_t b = 0; state && b < s->g->B; b++)
             d = fmaxf(d, (float)tap_distance(have + b * (s->g->N + 1) * D, state + b * D, D));
-        s->bad += !(d <= 1e-5f);
+        s->bad += !((double)d <= backend->output);
         free(state);
     } else {
         compare_stage(s, name, have, rows, columns, 0);
@@ -166,7 +181,7 @@ static void test_evaluation(const struct golden *g, struct op_ctx *ctx, struct s
     uint32_t h, w;
     spt_map_size(m, batch.H, batch.W, &h, &w);
     spt_on_stage(m, stages ? on_stage : NULL, &s);
-    if (!ok(!spt_forward(m, &batch, &options, &e), "%s %s: forward %s%s", g->name, ctx->ops->name, how,
+    if (!ok(!spt_forward(m, &batch, &options, &e), "%s %s: forward %s%s", g->name, backend->name, how,
             e.text)) {
         free(output);
         free(map);
@@ -176,19 +191,21 @@ static void test_evaluation(const struct golden *g, struct op_ctx *ctx, struct s
     if (spt_download_output(m, output, &e) || spt_download_map(m, map, &e))
         tap_diag("%s", e.text);
     if (stages)
-        ok(!s.bad, "%s %s: %zu stages within 1e-5", g->name, ctx->ops->name, s.seen);
-    ok(near(g, "eval/output", output, 1e-5), "%s %s: output within 1e-5 %s", g->name, ctx->ops->name, how);
-    ok(near(g, "eval/entropy", map, 1e-4), "%s %s: entropy within 1e-4 %s", g->name, ctx->ops->name, how);
+        ok(!s.bad, "%s %s: %zu stages within %.0e", g->name, backend->name, s.seen, backend->output);
+    ok(near(g, "eval/output", output, backend->output), "%s %s: output within %.0e %s", g->name,
+       backend->name, backend->output, how);
+    ok(near(g, "eval/entropy", map, backend->map), "%s %s: entropy within %.0e %s", g->name, backend->name,
+       backend->map, how);
     for (size_t b = 0; b < g->B; b++)
         spt_scale_map(map + b * h * w, (size_t)h * w);
-    ok(near(g, "eval/importance", map, 1e-4), "%s %s: importance within 1e-4 %s", g->name, ctx->ops->name,
-       how);
+    ok(near(g, "eval/importance", map, backend->map), "%s %s: importance within %.0e %s", g->name,
+       backend->name, backend->map, how);
     for (int l = 0; l < LOSSES && !stages; l++) {
         char path[64];
         snprintf(path, sizeof path, "eval/loss/%s", loss_names[l]);
         double want = golden_number(g->expected, path), have = loss_of(g, ctx, m, l, NULL, &e);
-        ok(fabs(have - want) <= 1e-5 * fabs(want), "%s %s: evaluation loss %s is %.7g, torch's %.7g", g->name,
-           ctx->ops->name, loss_names[l], have, want);
+        ok(fabs(have - want) <= backend->loss * fabs(want), "%s %s: evaluation loss %s is %.7g, torch's %.7g",
+           g->name, backend->name, loss_names[l], have, want);
     }
     free(output);
     free(map);
@@ -226,12 +243,13 @@ static int gradient_near(const char *name, float *have, float *want, size_t n)
         }
     }
     d = tap_distance(have, want, n);
-    if (!(d <= 1e-4) || !(worst <= 1e-6))
+    int good = d <= backend->gradient && worst <= 1e-2 * backend->gradient;
+    if (!good)
         tap_diag("%s: off by %.3g; its key third by %.3g", name, d, worst);
-    return d <= 1e-4 && worst <= 1e-6;
+    return good;
 }
 
-static void test_gradients(const struct golden *g, struct op_ctx *ctx, struct spt *m, int l)
+static void test_gradients(const struct golden *g, struct spt *m, int l)
 {
     size_t seen = 0, bad = 0;
     for (size_t i = 0; i < spt_tensor_count(m); i++) {
@@ -249,11 +267,11 @@ static void test_gradients(const struct golden *g, struct op_ctx *ctx, struct sp
         free(want);
     }
     if (seen)
-        ok(!bad, "%s %s: gradients of %s within 1e-4, all %zu of them", g->name, ctx->ops->name,
-           loss_names[l], seen);
+        ok(!bad, "%s %s: gradients of %s within %.0e, all %zu of them", g->name, backend->name, loss_names[l],
+           backend->gradient, seen);
 }
 
-static void test_running(const struct golden *g, struct op_ctx *ctx, struct spt *m)
+static void test_running(const struct golden *g, struct spt *m)
 {
     size_t seen = 0, bad = 0;
     for (size_t i = 0; i < spt_tensor_count(m); i++) {
@@ -264,11 +282,11 @@ static void test_running(const struct golden *g, struct op_ctx *ctx, struct spt 
         if (strstr(t->name, "running")) {
             spt_get_parameter(m, i, have);
             seen++;
-            bad += !near(g, path, have, 1e-5);
+            bad += !near(g, path, have, backend->running);
         }
         free(have);
     }
-    ok(seen == 8 && !bad, "%s %s: running statistics within 1e-5", g->name, ctx->ops->name);
+    ok(seen == 8 && !bad, "%s %s: running statistics within %.0e", g->name, backend->name, backend->running);
 }
 
 static void test_training(const struct golden *g, struct op_ctx *ctx, struct spt *m, int first)
@@ -277,16 +295,16 @@ static void test_training(const struct golden *g, struct op_ctx *ctx, struct spt
         char path[64];
         double loss = NAN;
         golden_load(g, m);
-        if (!ok(train_pass(g, ctx, m, l, &loss), "%s %s: a training pass of %s", g->name, ctx->ops->name,
+        if (!ok(train_pass(g, ctx, m, l, &loss), "%s %s: a training pass of %s", g->name, backend->name,
                 loss_names[l]))
             continue;
         snprintf(path, sizeof path, "train/%s/loss", loss_names[l]);
         double want = golden_number(g->expected, path);
-        ok(fabs(loss - want) <= 1e-5 * want, "%s %s: training loss %s is %.7g, torch's %.7g", g->name,
-           ctx->ops->name, loss_names[l], loss, want);
-        test_gradients(g, ctx, m, l);
+        ok(fabs(loss - want) <= backend->loss * want, "%s %s: training loss %s is %.7g, torch's %.7g",
+           g->name, backend->name, loss_names[l], loss, want);
+        test_gradients(g, m, l);
     }
-    test_running(g, ctx, m);
+    test_running(g, m);
 }
 
 /* Three steps as torch.optim.AdamW takes them, then the output in evaluation. */
@@ -307,7 +325,7 @@ static void test_adamw(const struct golden *g, struct op_ctx *ctx, struct spt *m
             .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .step = step};
         good = train_pass(g, ctx, m, l, &loss);
         ctx->ops->adamw(ctx, &a, n, spt_parameters(m), spt_gradients(m), first, second);
-        if (!(fabs(loss - (double)curve[step - 1]) <= 1e-2 * (double)curve[step - 1])) {
+        if (!(fabs(loss - (double)curve[step - 1]) <= backend->steps * (double)curve[step - 1])) {
             tap_diag("step %d: loss %.7g, torch's %.7g", (int)step, loss, (double)curve[step - 1]);
             good = 0;
         }
@@ -318,56 +336,73 @@ static void test_adamw(const struct golden *g, struct op_ctx *ctx, struct spt *m
     good = good && !spt_forward(m, &batch, &options, &e);
     good = good && !spt_download_output(m, output, &e);
     snprintf(path, sizeof path, "adamw/%s/output", loss_names[l]);
-    ok(good && near(g, path, output, 1e-2), "%s %s: output after three AdamW steps on %s within 1e-2",
-       g->name, ctx->ops->name, loss_names[l]);
+    ok(good && near(g, path, output, backend->steps),
+       "%s %s: output after three AdamW steps on %s within %.0e", g->name, backend->name, loss_names[l],
+       backend->steps);
     free(output);
     free(curve);
     ctx->ops->free(ctx, first);
     ctx->ops->free(ctx, second);
 }
 
+static void test_backend(const struct golden *g)
+{
+    struct op_ctx ctx;
+    struct spt *m;
+    struct err e = {0};
+    if (op_open(&ctx, backend->device, 0, backend->precision, &e)) {
+        tap_skip(g->name, e.text);
+        return;
+    }
+    if (ok(!spt_create(&m, &g->config, &ctx, &e), "%s: a network of its configuration", g->name)) {
+        test_names(g, m);
+        ok(golden_load(g, m), "%s: the checkpoint's tensors fit", g->name);
+        test_evaluation(g, &ctx, m, 1);
+        test_evaluation(g, &ctx, m, 0);
+        /* The reference is slow: of a large case it takes one training pass, the last, and no steps. */
+        int large = backend == backends && g->H * g->W > 1024;
+        test_training(g, &ctx, m, large ? LOSSES - 1 : 0);
+        for (int l = 0; l < LOSSES && !large; l++)
+            test_adamw(g, &ctx, m, l);
+        spt_free(m);
+    }
+    op_close(&ctx);
+}
+
+static void test_case(char *dir, const char *only)
+{
+    struct golden g;
+    struct err e = {0};
+    dir[strlen(dir) - (dir[strlen(dir) - 1] == '/')] = 0;
+    if (!ok(!golden_open(&g, dir, &e), "%s opens", dir)) {
+        tap_diag("%s", e.text);
+        return;
+    }
+    for (backend = backends; backend < backends + sizeof backends / sizeof *backends; backend++)
+        if (only ? !strcmp(only, backend->name) : strcmp(backend->device, "cuda") != 0)
+            test_backend(&g);
+    golden_close(&g);
+}
+
 int main(int argc, char **argv)
 {
     char pattern[512];
-    const char *root = getenv("SGAPS_ROOT"), *backends[] = {"ref", "cpu"};
+    const char *root = getenv("SGAPS_ROOT"), *only = NULL;
+    struct err e;
     glob_t cases = {0};
+    if (argc > 2 && !strcmp(argv[1], "-b")) {
+        only = argv[2];
+        argc -= 2;
+        argv += 2;
+        cuda_case_device(&e); /* or each case says that there is none */
+    }
     snprintf(pattern, sizeof pattern, "%s/tests/golden/*/", root ? root : ".");
     if (argc < 2)
         glob(pattern, 0, NULL, &cases);
     size_t n = argc > 1 ? (size_t)argc - 1 : cases.gl_pathc;
     ok(n > 0, "there are golden cases");
-    for (size_t i = 0; i < n; i++) {
-        struct golden g;
-        struct err e;
-        char *dir = argc > 1 ? argv[i + 1] : cases.gl_pathv[i];
-        dir[strcspn(dir, "") - (dir[strlen(dir) - 1] == '/')] = 0;
-        if (!ok(!golden_open(&g, dir, &e), "%s opens", dir)) {
-            tap_diag("%s", e.text);
-            continue;
-        }
-        for (int b = 0; b < 2; b++) {
-            struct op_ctx ctx;
-            struct spt *m;
-            if (op_open(&ctx, backends[b], 0, 0, &e)) {
-                tap_skip(g.name, e.text);
-                continue;
-            }
-            if (ok(!spt_create(&m, &g.config, &ctx, &e), "%s: a network of its configuration", g.name)) {
-                test_names(&g, m);
-                ok(golden_load(&g, m), "%s: the checkpoint's tensors fit", g.name);
-                test_evaluation(&g, &ctx, m, 1);
-                test_evaluation(&g, &ctx, m, 0);
-                /* The reference is slow: of a large case it takes one training pass, the last, and no steps. */
-                int large = b == 0 && g.H * g.W > 1024;
-                test_training(&g, &ctx, m, large ? LOSSES - 1 : 0);
-                for (int l = 0; l < LOSSES && !large; l++)
-                    test_adamw(&g, &ctx, m, l);
-                spt_free(m);
-            }
-            op_close(&ctx);
-        }
-        golden_close(&g);
-    }
+    for (size_t i = 0; i < n; i++)
+        test_case(argc > 1 ? argv[i + 1] : cases.gl_pathv[i], only);
     globfree(&cases);
     return tap_done();
 }
