@@ -232,26 +232,24 @@ static int train_pass(const struct golden *g, struct op_ctx *ctx, struct spt *m,
 }
 
 /* The key third of an in-projection's bias has no gradient in theory: held absolutely, the rest by its norm. */
-static int gradient_near(const char *name, float *have, float *want, size_t n)
+static double without_key_third(const char *name, float *have, float *want, size_t n)
 {
     size_t len = strlen(name), third = n / 3;
-    double worst = 0, d;
+    double worst = 0;
     if (len > 12 && !strcmp(name + len - 12, "in_proj_bias")) {
         for (size_t i = third; i < 2 * third; i++) {
             worst = fmax(worst, fabs((double)have[i] - (double)want[i]));
             have[i] = want[i] = 0;
         }
     }
-    d = tap_distance(have, want, n);
-    int good = d <= backend->gradient && worst <= 1e-2 * backend->gradient;
-    if (!good)
-        tap_diag("%s: off by %.3g; its key third by %.3g", name, d, worst);
-    return good;
+    return worst;
 }
 
+/* Each tensor's; in bf16, where a ReLU that tips over is a large part of a small tensor, all of them as one vector. */
 static void test_gradients(const struct golden *g, struct spt *m, int l)
 {
     size_t seen = 0, bad = 0;
+    double off = 0, whole = 0;
     for (size_t i = 0; i < spt_tensor_count(m); i++) {
         const struct spt_tensor *t = spt_tensor_at(m, i);
         char path[160];
@@ -260,15 +258,24 @@ static void test_gradients(const struct golden *g, struct spt *m, int l)
         float *want = golden_floats(g->expected, path, &n), *have = malloc(t->count * sizeof(float));
         spt_get_gradient(m, i, have);
         if (want) {
+            double third = without_key_third(t->name, have, want, n), d = tap_distance(have, want, n);
+            int far = d > backend->gradient && backend->precision == OP_FP32;
+            if (far || third > 1e-2 * backend->gradient || !isfinite(d))
+                tap_diag("%s: off by %.3g; its key third by %.3g", t->name, d, third);
+            bad += far || third > 1e-2 * backend->gradient || !isfinite(d);
+            for (size_t k = 0; k < n; k++) {
+                off += pow((double)have[k] - (double)want[k], 2);
+                whole += pow((double)want[k], 2);
+            }
             seen++;
-            bad += !gradient_near(t->name, have, want, n);
         }
         free(have);
         free(want);
     }
+    double d = sqrt(off / (whole > 0 ? whole : 1));
     if (seen)
-        ok(!bad, "%s %s: gradients of %s within %.0e, all %zu of them", g->name, backend->name, loss_names[l],
-           backend->gradient, seen);
+        ok(!bad && d <= backend->gradient, "%s %s: gradients of %s within %.0e, all %zu of them (%.1e)",
+           g->name, backend->name, loss_names[l], backend->gradient, seen, d);
 }
 
 static void test_running(const struct golden *g, struct spt *m)
@@ -359,8 +366,10 @@ static void test_backend(const struct golden *g)
         ok(golden_load(g, m), "%s: the checkpoint's tensors fit", g->name);
         test_evaluation(g, &ctx, m, 1);
         test_evaluation(g, &ctx, m, 0);
-        /* The reference is slow: of a large case it takes one training pass, the last, and no steps. */
-        int large = backend == backends && g->H * g->W > 1024;
+        /* The reference and the emulated device are slow: of a large case they take one training pass, the last, and
+         * no steps. */
+        int slow = backend == backends || (!strcmp(backend->device, "cuda") && cuda_case_emulated());
+        int large = slow && g->H * g->W > 1024;
         test_training(g, &ctx, m, large ? LOSSES - 1 : 0);
         for (int l = 0; l < LOSSES && !large; l++)
             test_adamw(g, &ctx, m, l);

@@ -265,6 +265,13 @@ static inline float __fdividef(float x, float y)
     return x / y;
 }
 
+/* Two roundings for one: libm's own is a call, where the processor's cannot be counted on. */
+static inline float emulator_fmaf(float a, float b, float c)
+{
+    return a * b + c;
+}
+#define fmaf emulator_fmaf
+
 /* glibc declares functions of these names. */
 #define __expf expf
 #define __exp2f exp2f

@@ -27,7 +27,7 @@ order order_now();
 /* Shared memory of the block that runs. */
 void shared_begin(size_t bytes); /* of a launch */
 void shared_poison();            /* at the start of a block */
-bool shared_intact();            /* nothing was written past it */
+bool shared_intact();            /* at its end: nothing was written past it */
 bool shared_holds(const void *p, size_t n);
 
 /* What the lanes of a warp brought to a collective, and what they get. */

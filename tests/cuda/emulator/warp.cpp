@@ -21,8 +21,11 @@ enum { POISON = 0xff };
 static struct {
     char *memory; /* GUARD + SHARED_MOST + GUARD */
     size_t bytes; /* of this launch */
-    char *fixed;  /* __shared__ arrays, where they can be found */
+    char *fixed;  /* __shared__ arrays of all kernels, where they can be found */
     size_t fixed_bytes;
+    size_t low, high; /* of those, what this launch's blocks have been seen to write */
+    bool first;       /* no block of this launch has run */
+    char poison[GUARD];
 } shared;
 
 char *dynamic_shared()
@@ -71,37 +74,58 @@ void shared_begin(size_t bytes)
         }
         shared.memory = (char *)p;
     }
+    touched = 1;
     shared.fixed = NULL;
     shared.fixed_bytes = 0;
-    touched = 1;
     dl_iterate_phdr(find_fixed, NULL);
     shared.bytes = bytes;
+    shared.first = true;
 #ifdef __SANITIZE_ADDRESS__
     ASAN_POISON_MEMORY_REGION(shared.memory, GUARD + SHARED_MOST + GUARD);
     ASAN_UNPOISON_MEMORY_REGION(dynamic_shared(), bytes);
 #else
+    memset(shared.poison, POISON, GUARD);
     memset(shared.memory, POISON, GUARD);
     memset(dynamic_shared() + bytes, POISON, GUARD);
+    memset(shared.fixed, POISON, shared.fixed_bytes);
 #endif
 }
+
+#ifndef __SANITIZE_ADDRESS__
+/* The kernel's own among the arrays of all kernels is what its first block wrote. */
+static void find_written()
+{
+    const char *end = shared.fixed + shared.fixed_bytes, *p = shared.fixed;
+    for (; p + GUARD <= end && !memcmp(p, shared.poison, GUARD); p += GUARD)
+        ;
+    shared.low = (size_t)(p - shared.fixed);
+    for (p = end; p - GUARD >= shared.fixed + shared.low && !memcmp(p - GUARD, shared.poison, GUARD);
+         p -= GUARD)
+        ;
+    shared.high = (size_t)(p - shared.fixed);
+}
+#endif
 
 void shared_poison()
 {
     memset(dynamic_shared(), POISON, shared.bytes);
 #ifndef __SANITIZE_ADDRESS__
-    memset(shared.fixed, POISON, shared.fixed_bytes);
+    if (!shared.first)
+        memset(shared.fixed + shared.low, POISON, shared.high - shared.low);
 #endif
 }
 
 bool shared_intact()
 {
 #ifndef __SANITIZE_ADDRESS__
-    const char *end = dynamic_shared() + shared.bytes;
-    for (size_t i = 0; i < GUARD; i++)
-        if ((unsigned char)shared.memory[i] != POISON || (unsigned char)end[i] != POISON)
-            return false;
-#endif
+    if (shared.first)
+        find_written();
+    shared.first = false;
+    return !memcmp(shared.memory, shared.poison, GUARD) &&
+           !memcmp(dynamic_shared() + shared.bytes, shared.poison, GUARD);
+#else
     return true;
+#endif
 }
 
 bool shared_holds(const void *p, size_t n)
