@@ -195,16 +195,18 @@ template <typename T> static inline T __ldg(const T *p)
     return *p;
 }
 
-template <typename A, typename B> static inline constexpr std::common_type_t<A, B> min(A a, B b)
+template <typename A, typename B, typename C = std::common_type_t<A, B>>
+static inline constexpr C min(A a, B b)
 {
-    static_assert(std::is_arithmetic_v<A> && std::is_arithmetic_v<B>);
-    return (std::common_type_t<A, B>)b < (std::common_type_t<A, B>)a ? b : a;
+    static_assert(std::is_arithmetic_v<C>);
+    return (C)b < (C)a ? (C)b : (C)a;
 }
 
-template <typename A, typename B> static inline constexpr std::common_type_t<A, B> max(A a, B b)
+template <typename A, typename B, typename C = std::common_type_t<A, B>>
+static inline constexpr C max(A a, B b)
 {
-    static_assert(std::is_arithmetic_v<A> && std::is_arithmetic_v<B>);
-    return (std::common_type_t<A, B>)a < (std::common_type_t<A, B>)b ? b : a;
+    static_assert(std::is_arithmetic_v<C>);
+    return (C)a < (C)b ? (C)b : (C)a;
 }
 
 template <typename To, typename From> static inline To emulator_bits(From x)
