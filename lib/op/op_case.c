@@ -51,6 +51,12 @@ const struct op_case op_cases[] = {
     {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 201, 201}},
     {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},
     {&kind_attention, OP_CASE_BENCH, DROP, {1, 4, 32, 12544, 201}},
+    /* B, heads, head, T */
+    {&kind_self_attention, OP_CASE_TEST, 0, {1, 3, 8, 33}},
+    {&kind_self_attention, OP_CASE_TEST, RAGGED, {2, 1, 20, 21}},
+    {&kind_self_attention, OP_CASE_TEST, RAGGED | DROP, {2, 2, 32, 70}},
+    {&kind_self_attention, OP_CASE_TEST, DROP, {1, 1, 32, 530}},
+    /* B, heads, head, Tq, Tk */
     {&kind_importance, OP_CASE_TEST, RAGGED, {3, 2, 8, 53, 37}},
     {&kind_importance, OP_CASE_TEST, SHARED, {2, 3, 5, 17, 300}},
     {&kind_importance, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},

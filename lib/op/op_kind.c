@@ -153,6 +153,63 @@ static double attention_flops(const struct op_case *c, int backward)
 const struct op_kind kind_attention = {"attention", attention_operands, attention_forward, attention_backward,
                                        0,           attention_flops};
 
+/* --- self-attention: B, heads, head, T; q, k and v lie in one row, as one projection leaves them, and so do their
+ *     gradients --- */
+
+enum { SELF_QKV, SELF_KEYS, SELF_OUT, SELF_LSE, SELF_DOUT, SELF_DQKV };
+
+static void self_operands(struct op_case_run *r)
+{
+    const size_t *s = r->c->s, D = s[1] * s[2];
+    int qkv = input(r, "qkv", OP_ACT, s[0] * s[3] * 3 * D);
+    counts(r, "keys", s[0], s[3]);
+    int out = output(r, "out", OP_ACT, s[0] * s[3] * D);
+    saved(r, "lse", s[0] * s[1] * s[3]);
+    gradient(r, "dout", out, 0);
+    gradient(r, "dqkv", qkv, 0);
+}
+
+static struct op_attention self_of(const struct op_case_run *r)
+{
+    const size_t *s = r->c->s, width = 3 * s[1] * s[2];
+    struct op_attention p = {
+        .B = s[0], .heads = s[1], .head = s[2], .Tq = s[3], .Tk = s[3], .ldq = width, .ldkv = width};
+    p.q_batch = p.kv_batch = s[3] * width;
+    p.keys = flagged(r, RAGGED, SELF_KEYS);
+    if (r->c->flags & DROP)
+        p.dropout = (struct op_dropout){0.125f, 0x0fedcba987654321u, 78};
+    return p;
+}
+
+/* q, k or v of a packed row. */
+static act *third(const struct op_case_run *r, int packed, size_t i)
+{
+    return (char *)AT(packed) + i * r->c->s[1] * r->c->s[2] * (r->ctx->bf16 ? 2 : 4);
+}
+
+static int self_forward(struct op_case_run *r, struct err *e)
+{
+    struct op_attention p = self_of(r);
+    return OPS->attention(r->ctx, &p, third(r, SELF_QKV, 0), third(r, SELF_QKV, 1), third(r, SELF_QKV, 2),
+                          AT(SELF_OUT), AT(SELF_LSE), e);
+}
+
+static int self_backward(struct op_case_run *r, struct err *e)
+{
+    struct op_attention p = self_of(r);
+    return OPS->attention_backward(r->ctx, &p, third(r, SELF_QKV, 0), third(r, SELF_QKV, 1),
+                                   third(r, SELF_QKV, 2), AT(SELF_OUT), AT(SELF_LSE), AT(SELF_DOUT),
+                                   third(r, SELF_DQKV, 0), third(r, SELF_DQKV, 1), third(r, SELF_DQKV, 2), e);
+}
+
+static double self_flops(const struct op_case *c, int backward)
+{
+    return (backward ? 10.0 : 4.0) * (double)(c->s[0] * c->s[1] * c->s[2]) * (double)(c->s[3] * c->s[3]);
+}
+
+const struct op_kind kind_self_attention = {"self_attention", self_operands, self_forward, self_backward, 0,
+                                            self_flops};
+
 /* The maps, from the log-sum-exp of a forward pass without dropout. */
 static int importance_forward(struct op_case_run *r, struct err *e)
 {
