@@ -48,6 +48,12 @@ static inline bool attention_aligned(const void *p, size_t ld, size_t batch)
     return (uintptr_t)p % 16 == 0 && ld % 8 == 0 && batch % 8 == 0;
 }
 
+/* Any sizes and alignment, float or bf16, on the FMA units; attention_general.cu. */
+void attention_general(struct op_ctx *ctx, const struct op_attention *p, const act *q, const act *k,
+                       const act *v, act *out, float *lse);
+void importance_general(struct op_ctx *ctx, const struct op_attention *p, enum op_importance kind,
+                        const act *q, const act *k, const float *lse, const float *values, float *map);
+
 static __device__ __forceinline__ int valid_keys(const struct attention_shape &s, int b)
 {
     return s.keys ? s.keys[b] : s.Tk;
@@ -88,13 +94,15 @@ static __device__ __forceinline__ void tile_copy(bf16 *tile, const bf16 *from, s
     }
 }
 
-/* The factor b of products with the transpose of a tile (scores: columns are its rows): rows row..row+15, columns
+/* Rows are taken 16 at a time, from a multiple of 8 on: there the turn begins anew.
+ *
+ * The factor b of products with the transpose of a tile (scores: columns are its rows): rows row..row+15, columns
  * 16 * k..: f[0..1] for rows row..row+7, f[2..3] for the next 8. */
 template <int HEAD>
 static __device__ __forceinline__ void tile_rows(uint32_t f[4], const bf16 *tile, int row, int k)
 {
     int lane = threadIdx.x % WARP;
-    load_matrices(f, tile + tile_at<HEAD>(row + lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
+    load_matrices(f, tile + row * HEAD + tile_at<HEAD>(lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
 }
 
 /* The factor b of products with the tile itself (sums over its rows): rows row..row+15, columns 16 * n..: f[0..1] for
@@ -103,7 +111,7 @@ template <int HEAD>
 static __device__ __forceinline__ void tile_columns(uint32_t f[4], const bf16 *tile, int row, int n)
 {
     int lane = threadIdx.x % WARP;
-    load_matrices_transposed(f, tile + tile_at<HEAD>(row + lane % 16, 2 * n + lane / 16));
+    load_matrices_transposed(f, tile + row * HEAD + tile_at<HEAD>(lane % 16, 2 * n + lane / 16));
 }
 
 /* The factor a (16 rows x 16 columns from 16 * k on) of a tile's rows row..row+15. */
@@ -111,7 +119,7 @@ template <int HEAD>
 static __device__ __forceinline__ void tile_factor(uint32_t a[4], const bf16 *tile, int row, int k)
 {
     int lane = threadIdx.x % WARP;
-    load_matrices(a, tile + tile_at<HEAD>(row + lane % 16, 2 * k + lane / 16));
+    load_matrices(a, tile + row * HEAD + tile_at<HEAD>(lane % 16, 2 * k + lane / 16));
 }
 
 /* --- fragments and global memory, without a detour through shared memory --- */
@@ -185,6 +193,17 @@ static __device__ __forceinline__ void sums_as_factor(uint32_t a[4], const float
     a[1] = pack2(left[2], left[3]);
     a[2] = pack2(right[0], right[1]);
     a[3] = pack2(right[2], right[3]);
+}
+
+/* 2^x for x <= 100 by the FMA units, relative error 1e-4: a share of a kernel's exponentials, where the special-function unit
+ * (16 a clock and multiprocessor) is what it waits for and instructions are left over. Adding 1.5 * 2^23 rounds x to an integer,
+ * which the sum's low bits hold and which then moves into the exponent of a cubic on -1/2..1/2. */
+static __device__ __forceinline__ float polynomial_exp2(float x)
+{
+    x = fmaxf(x, -125.0f);
+    float rounded = x + 12582912.0f, f = x - (rounded - 12582912.0f);
+    float p = fmaf(fmaf(fmaf(0.055171665f, f, 0.24261113f), f, 0.69326097f), f, 0.99992806f);
+    return __uint_as_float(__float_as_uint(p) + (__float_as_uint(rounded) << 23));
 }
 
 /* --- dropout --- */
