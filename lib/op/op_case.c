@@ -48,6 +48,25 @@ const struct op_case op_cases[] = {
     {&kind_attention, OP_CASE_TEST, SHARED | RAGGED, {2, 1, 16, 39, 521}},
     {&kind_attention, OP_CASE_TEST, RAGGED | DROP, {4, 1, 56, 33, 600}},
     {&kind_attention, OP_CASE_TEST, DROP, {2, 1, 48, 49, 257}},
+    {&kind_attention, OP_CASE_TEST, STRIDED, {2, 2, 32, 33, 1}}, /* one key: its gradients are 0, nothing to compare */
+    /* cuda: steps of 64 keys, tiles of 32, 64 and 128 queries, heads padded to 16s */
+    {&kind_attention, OP_CASE_TEST, DROP, {1, 3, 8, 1, 16}},
+    {&kind_attention, OP_CASE_TEST, RAGGED, {2, 1, 16, 15, 17}},
+    {&kind_attention, OP_CASE_TEST, 0, {1, 2, 24, 127, 63}},
+    {&kind_attention, OP_CASE_TEST, SHARED, {2, 1, 32, 127, 64}},
+    {&kind_attention, OP_CASE_TEST, RAGGED | DROP, {2, 1, 40, 15, 65}},
+    {&kind_attention, OP_CASE_TEST, DROP, {1, 1, 32, 70, 132}},
+    {&kind_attention, OP_CASE_TEST, DROP, {2, 2, 64, 97, 130}},
+    {&kind_attention, OP_CASE_TEST, DROP, {1, 2, 32, 127, 501}},
+    {&kind_attention, OP_CASE_TEST, RAGGED | DROP, {2, 1, 32, 65, 513}},
+    {&kind_attention, OP_CASE_TEST, RAGGED, {3, 1, 32, 130, 513}},
+    {&kind_attention, OP_CASE_TEST, 0, {1, 4, 32, 257, 501}},
+    {&kind_attention, OP_CASE_TEST, WIDE, {1, 3, 32, 130, 400}}, /* one weight takes nearly all, and the maximum moves */
+    {&kind_attention, OP_CASE_TEST, WIDE | RAGGED | DROP, {2, 1, 48, 33, 300}},
+    {&kind_attention, OP_CASE_TEST, STRIDED, {2, 2, 32, 65, 100}},
+    {&kind_attention, OP_CASE_TEST, STRIDED | SHARED | RAGGED, {2, 2, 16, 40, 80}},
+    {&kind_attention, OP_CASE_TEST, DROP, {1, 1, 96, 33, 70}},
+    {&kind_attention, OP_CASE_TEST, 0, {1, 2, 300, 5, 67}},
     {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 201, 201}},
     {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},
     {&kind_attention, OP_CASE_BENCH, DROP, {1, 4, 32, 12544, 201}},
@@ -59,6 +78,12 @@ const struct op_case op_cases[] = {
     /* B, heads, head, Tq, Tk */
     {&kind_importance, OP_CASE_TEST, RAGGED, {3, 2, 8, 53, 37}},
     {&kind_importance, OP_CASE_TEST, SHARED, {2, 3, 5, 17, 300}},
+    {&kind_importance, OP_CASE_TEST, 0, {1, 2, 40, 15, 3}},
+    {&kind_importance, OP_CASE_TEST, RAGGED, {2, 8, 32, 130, 140}},
+    {&kind_importance, OP_CASE_TEST, 0, {1, 4, 16, 200, 65}},
+    {&kind_importance, OP_CASE_TEST, SHARED, {2, 2, 64, 33, 257}},
+    {&kind_importance, OP_CASE_TEST, STRIDED | RAGGED, {2, 3, 24, 129, 130}},
+    {&kind_importance, OP_CASE_TEST, 0, {1, 1, 96, 20, 70}},
     {&kind_importance, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},
     /* B, H, W, C, O */
     {&kind_conv3x3, OP_CASE_TEST, 0, {1, 1, 1, 1, 1}},
@@ -178,8 +203,8 @@ const size_t op_case_count = sizeof op_cases / sizeof *op_cases;
 
 void op_case_name(const struct op_case *c, char *out, size_t size)
 {
-    static const char *const flag[] = {"bias",    "relu",   "residual", "in-place",  "shared",
-                                       "strided", "ragged", "dropout",  "accumulate"};
+    static const char *const flag[] = {"bias",    "relu",   "residual", "in-place",   "shared",
+                                       "strided", "ragged", "dropout",  "accumulate", "wide"};
     size_t used = (size_t)snprintf(out, size, "%s ", c->kind->name);
     for (size_t i = 0; i < OP_CASE_SIZES && c->s[i] && used < size; i++)
         used += (size_t)snprintf(out + used, size - used, i ? "x%zu" : "%zu", c->s[i]);
@@ -224,6 +249,9 @@ static void fill(const struct op_operand *o, void *to, struct philox *draw)
         switch (o->fill) {
         case OP_FILL_NORMAL:
             ((float *)to)[i] = (float)philox_normal(draw);
+            break;
+        case OP_FILL_WIDE:
+            ((float *)to)[i] = 16 * (float)philox_normal(draw);
             break;
         case OP_FILL_POSITIVE:
             ((float *)to)[i] = (float)(0.5 + philox_uniform(draw));

@@ -19,6 +19,7 @@ enum op_role {
 enum op_store { OP_FLOAT, OP_ACT, OP_INT32, OP_BYTE };
 enum op_fill {
     OP_FILL_NORMAL,
+    OP_FILL_WIDE,     /* normal, 16 times as wide */
     OP_FILL_POSITIVE, /* 0.5 .. 1.5 */
     OP_FILL_UNIT,     /* 0 .. 1 */
     OP_FILL_COUNT,    /* 1 .. limit, the first is the limit */

@@ -72,7 +72,8 @@ static double linear_flops(const struct op_case *c, int backward)
 const struct op_kind kind_linear = {"linear",        linear_operands, linear_forward,
                                     linear_backward, RELU | DROP,     linear_flops};
 
-/* --- attention: B, heads, head, Tq, Tk; k and v lie side by side --- */
+/* --- attention: B, heads, head, Tq, Tk; k and v lie side by side; STRIDED: q's rows are 8 elements longer;
+ *     WIDE: its numbers are 16 times as large --- */
 
 enum {
     ATT_Q,
@@ -93,7 +94,8 @@ static void attention_operands(struct op_case_run *r)
 {
     const size_t *s = r->c->s, D = s[1] * s[2];
     size_t frames = r->c->flags & SHARED ? 1 : s[0];
-    int q = input(r, "q", OP_ACT, frames * s[3] * D);
+    int q = operand(r, "q", OP_INPUT, OP_ACT, r->c->flags & WIDE ? OP_FILL_WIDE : OP_FILL_NORMAL,
+                    frames * s[3] * (D + (r->c->flags & STRIDED ? 8 : 0)));
     int kv = input(r, "kv", OP_ACT, s[0] * s[4] * 2 * D);
     counts(r, "keys", s[0], s[4]);
     operand(r, "values", OP_CONSTANT, OP_FLOAT, OP_FILL_UNIT, s[0] * s[4]);
@@ -113,7 +115,9 @@ static struct op_attention attention_of(const struct op_case_run *r)
     const size_t *s = r->c->s, D = s[1] * s[2];
     struct op_attention p = {
         .B = s[0], .heads = s[1], .head = s[2], .Tq = s[3], .Tk = s[4], .ldq = D, .ldkv = 2 * D};
-    p.q_batch = r->c->flags & SHARED ? 0 : s[3] * D;
+    if (r->c->flags & STRIDED)
+        p.ldq += 8;
+    p.q_batch = r->c->flags & SHARED ? 0 : s[3] * p.ldq;
     p.kv_batch = s[4] * 2 * D;
     p.keys = flagged(r, RAGGED, ATT_KEYS);
     if (r->c->flags & DROP)
@@ -150,8 +154,8 @@ static double attention_flops(const struct op_case *c, int backward)
     return (backward ? 10.0 : 4.0) * (double)(c->s[0] * c->s[1] * c->s[2]) * (double)(c->s[3] * c->s[4]);
 }
 
-const struct op_kind kind_attention = {"attention", attention_operands, attention_forward, attention_backward,
-                                       0,           attention_flops};
+const struct op_kind kind_attention = {"attention",        attention_operands, attention_forward,
+                                       attention_backward, STRIDED | WIDE,     attention_flops};
 
 /* --- self-attention: B, heads, head, T; q, k and v lie in one row, as one projection leaves them, and so do their
  *     gradients --- */

@@ -23,7 +23,8 @@ enum {
     STRIDED = 32,
     RAGGED = 64,
     DROP = 128,
-    ACCUMULATE = 256
+    ACCUMULATE = 256,
+    WIDE = 512
 };
 
 extern const struct op_kind kind_linear, kind_attention, kind_self_attention, kind_importance, kind_conv3x3,

@@ -20,15 +20,24 @@ enum { WARPS = 4, THREADS = WARPS * WARP, KEYS = 64 };
 /* Queries of a block. */
 template <int GROUPS> static constexpr int ROWS = 32 * WARPS / GROUPS;
 
+/* A block's frame: written once to shared memory and read where it is wanted, so that the weights have the registers. */
+struct importance_place {
+    const bf16 *k;
+    const float *lse, *values; /* of (b,0,row), of (b,1) */
+    float *map;                /* of (b,row) */
+    float origin;
+    int keys, queries; /* queries from row on */
+};
+
 /* Starts copying the keys of one head for GROUPS steps from `key` on. */
 template <int HEAD, int GROUPS>
-static __device__ __forceinline__ void copy_keys(bf16 *place, const struct attention_shape &s, const bf16 *k,
-                                                 int key, int keys, int h)
+static __device__ __forceinline__ void copy_keys(bf16 *place, const struct attention_shape &s,
+                                                 const struct importance_place &at, int key, int h)
 {
-    for (int group = 0; group < GROUPS && key + group * KEYS < keys; group++) {
+    for (int group = 0; group < GROUPS && key + group * KEYS < at.keys; group++) {
         int from = key + group * KEYS;
-        tile_copy<HEAD, KEYS, THREADS>(place + group * KEYS * HEAD, k + from * s.ldkv + h * s.head, s.ldkv,
-                                       keys - from, s.head);
+        tile_copy<HEAD, KEYS, THREADS>(place + group * KEYS * HEAD, at.k + from * s.ldkv + h * s.head, s.ldkv,
+                                       at.keys - from, s.head);
     }
     copy_commit();
 }
@@ -70,26 +79,26 @@ static __device__ __forceinline__ void add_head(float (*mean)[KEYS / 8][4], cons
     }
 }
 
-/* Takes the mean weights of the keys from `key` on into the queries' sums and starts anew; keys from `valid` on are none. */
+/* Takes the mean weights of the keys from `key` on into the queries' sums and starts anew. */
 static __device__ __forceinline__ void take_mean(struct importance_sums (*sums)[2],
                                                  float (*mean)[KEYS / 8][4], enum op_importance kind,
-                                                 float one_head, const float *values, float origin, int key,
-                                                 int valid)
+                                                 float one_head, const struct importance_place &at, int key)
 {
     int t = threadIdx.x % 4;
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            int at = key + 8 * n + 2 * t + i;
-            bool is = at < valid;
-            float value = kind == OP_IMPORTANCE_VARIANCE && is && at > 0 ? values[at - 1] - origin : 0.0f;
+            int mine = key + 8 * n + 2 * t + i;
+            bool is = mine < at.keys;
+            float value =
+                kind == OP_IMPORTANCE_VARIANCE && is && mine > 0 ? at.values[mine - 1] - at.origin : 0.0f;
 #pragma unroll
             for (int m = 0; m < 2; m++)
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     float &weight = mean[m][n][2 * half + i], w = is ? weight * one_head : 0.0f;
-                    importance_add(sums[m][half], kind, at, w, __logf(w + 1e-9f), value);
+                    importance_add(sums[m][half], kind, mine, w, __logf(w + 1e-9f), value);
                     weight = 0;
                 }
         }
@@ -136,25 +145,33 @@ static __device__ __forceinline__ void write_map(float *map, int valid, struct i
 }
 
 /* Grid: tiles of ROWS queries, then frames. Shared memory: the queries of each head, then two places of GROUPS tiles. */
-template <int HEAD, int GROUPS>
-static __global__ void __launch_bounds__(THREADS, (HEAD <= 32 ? 3 : 2))
-    importance_heads(struct attention_shape s, enum op_importance kind, const bf16 *q, const bf16 *k,
-                     const float *lse, const float *values, float *map)
+template <int HEAD, int GROUPS, enum op_importance kind>
+static __global__ void __launch_bounds__(THREADS,
+                                         (HEAD <= 32 && GROUPS == 1 && kind == OP_IMPORTANCE_ENTROPY ? 3 : 2))
+    importance_heads(struct attention_shape s, const bf16 *q, const bf16 *k, const float *lse,
+                     const float *values, float *map)
 {
     constexpr int SETS = WARPS / GROUPS, PLACE = GROUPS * KEYS * HEAD;
+    __shared__ struct importance_place at;
     bf16 *queries = (bf16 *)shared_memory(), *places = queries + s.heads * ROWS<GROUPS> * HEAD;
-    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, set = warp % SETS, group = warp / SETS;
+    int warp = threadIdx.x / WARP, set = warp % SETS, group = warp / SETS;
     int tiles = (s.Tq + ROWS<GROUPS> - 1) / ROWS<GROUPS>, b = blockIdx.x / tiles;
-    int row = blockIdx.x % tiles * ROWS<GROUPS>, keys = valid_keys(s, b);
+    int row = blockIdx.x % tiles * ROWS<GROUPS>;
+    if (threadIdx.x == 0) {
+        at.k = k + b * s.kv_batch;
+        at.lse = lse + (size_t)b * s.heads * s.Tq + row;
+        at.values = values + (size_t)b * (s.Tk - 1);
+        at.map = map + (size_t)b * s.Tq + row;
+        at.keys = valid_keys(s, b);
+        at.queries = s.Tq - row;
+        at.origin = importance_origin(kind, at.values, at.keys);
+    }
+    __syncthreads();
     q += b * s.q_batch + row * s.ldq;
-    k += b * s.kv_batch;
-    lse += (size_t)b * s.heads * s.Tq;
-    values += (size_t)b * (s.Tk - 1);
-    float origin = importance_origin(kind, values, keys);
     for (int h = 0; h < s.heads; h++)
         tile_copy<HEAD, ROWS<GROUPS>, THREADS>(queries + h * ROWS<GROUPS> * HEAD, q + h * s.head, s.ldq,
-                                               s.Tq - row, s.head);
-    copy_keys<HEAD, GROUPS>(places, s, k, 0, keys, 0);
+                                               at.queries, s.head);
+    copy_keys<HEAD, GROUPS>(places, s, at, 0, 0);
     struct importance_sums sums[2][2];
     float mean[2][KEYS / 8][4] = {};
 #pragma unroll
@@ -163,31 +180,31 @@ static __global__ void __launch_bounds__(THREADS, (HEAD <= 32 ? 3 : 2))
         for (int half = 0; half < 2; half++)
             sums[m][half] = importance_none();
     int now = 0; /* the place that holds this turn's keys */
-    for (int key = 0; key < keys; key += GROUPS * KEYS)
+    for (int key = 0; key < at.keys; key += GROUPS * KEYS)
         for (int h = 0; h < s.heads; h++) {
             float log_sum[2][2];
 #pragma unroll
             for (int m = 0; m < 2; m++)
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    int mine = row + set * 32 + 16 * m + 8 * half + lane / 4;
-                    log_sum[m][half] = mine < s.Tq ? lse[(size_t)h * s.Tq + mine] * LOG2E : 0.0f;
+                    int mine = set * 32 + 16 * m + 8 * half + threadIdx.x % WARP / 4;
+                    log_sum[m][half] = mine < at.queries ? at.lse[(size_t)h * s.Tq + mine] * LOG2E : 0.0f;
                 }
             copy_wait<0>();
             __syncthreads(); /* this turn's keys are there, and the other place's have been used */
             bool last = h + 1 == s.heads;
-            copy_keys<HEAD, GROUPS>(places + !now * PLACE, s, k, last ? key + GROUPS * KEYS : key, keys,
+            copy_keys<HEAD, GROUPS>(places + !now * PLACE, s, at, last ? key + GROUPS * KEYS : key,
                                     last ? 0 : h + 1);
             int from = key + group * KEYS;
-            if (from < keys) {
+            if (from < at.keys) {
                 add_head<HEAD>(mean, queries + (h * ROWS<GROUPS> + set * 32) * HEAD,
                                places + now * PLACE + group * KEYS * HEAD, s.scale * LOG2E, log_sum);
                 if (last)
-                    take_mean(sums, mean, kind, 1.0f / s.heads, values, origin, from, keys);
+                    take_mean(sums, mean, kind, 1.0f / s.heads, at, from);
             }
             now = !now;
         }
-    write_map<GROUPS>(map + (size_t)b * s.Tq + row, s.Tq - row, sums, kind);
+    write_map<GROUPS>(at.map, at.queries, sums, kind);
 }
 
 template <int HEAD, int GROUPS> static size_t shared_bytes(const struct attention_shape &s)
@@ -204,7 +221,9 @@ static bool run_importance(struct op_ctx *ctx, const struct attention_shape &s, 
     if (shared + fixed > cuda_state_of(ctx)->shared_max)
         return false;
     launch(ctx, blocks_for(s.Tq, ROWS<GROUPS>) * (unsigned)s.B, THREADS, shared,
-           importance_heads<HEAD, GROUPS>, s, kind, (const bf16 *)q, (const bf16 *)k, lse, values, map);
+           kind == OP_IMPORTANCE_ENTROPY ? importance_heads<HEAD, GROUPS, OP_IMPORTANCE_ENTROPY>
+                                         : importance_heads<HEAD, GROUPS, OP_IMPORTANCE_VARIANCE>,
+           s, (const bf16 *)q, (const bf16 *)k, lse, values, map);
     return true;
 }
 
