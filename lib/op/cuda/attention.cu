@@ -36,6 +36,16 @@ template <int HEAD, int GROUPS, bool DROP> struct forward_sizes {
         HEAD <= 32 && GROUPS == 1 && !DROP ? 3 : 2; /* of a multiprocessor: 168 or 255 registers */
 };
 
+/* A block's frame and head: written once to shared memory and read where it is wanted, between steps, so that a step has the
+ * registers to itself. */
+struct attention_place {
+    const bf16 *q, *k, *v; /* of (b,0,h) */
+    bf16 *out;
+    float *lse;               /* of (b,h,0) */
+    unsigned long long index; /* of the weight (b,h,0,0) */
+    int keys;
+};
+
 /* What a lane has of its warp's 32 queries: rows 16 * m + 8 * half + lane / 4. */
 template <int HEAD> struct query_rows {
     uint32_t q[2][HEAD / 16][4];
@@ -43,7 +53,7 @@ template <int HEAD> struct query_rows {
     float reference[2][2], total[2][2]; /* [m][half]; total of this lane's columns */
 };
 
-/* The first row is refused by every score that is not MASKED. */
+/* The reference is below every score, so that the first step moves it. */
 template <int HEAD> static __device__ __forceinline__ void start_rows(struct query_rows<HEAD> &r)
 {
 #pragma unroll
@@ -196,17 +206,8 @@ attend_step(struct query_rows<HEAD> &r, const struct attention_shape &s, const s
     }
 }
 
-/* A block's frame and head: written once to shared memory and read where it is wanted, between steps, so that a step has the
- * registers to itself. */
-struct attention_place {
-    const bf16 *q, *k, *v; /* of (b,0,h) */
-    bf16 *out;
-    float *lse;               /* of (b,h,0) */
-    unsigned long long index; /* of the weight (b,h,0,0) */
-    int keys;
-};
-
-/* Writes 16 queries from `row` on; total is the rows' already. */
+/* Writes 16 queries from `row` on, of whose sums each lane has its share; reference and total are those of rows lane / 4 and
+ * lane / 4 + 8. */
 template <int HEAD>
 static __device__ __forceinline__ void finish_rows(const struct attention_shape &s,
                                                    const struct attention_place &to, int row, float (*sum)[4],
@@ -357,47 +358,52 @@ static __global__ void __launch_bounds__(THREADS, (forward_sizes<HEAD, GROUPS, D
 /* The whole of a head's keys and values stay in shared memory up to this: three blocks have room beside each other. */
 static const size_t resident_limit = 64 * 1024;
 
+/* Tiles of queries a block of resident keys takes, so that `slots` blocks at once are done soonest with all: copying keys takes
+ * about a quarter of a tile's time. */
+static size_t tiles_each(size_t tiles, size_t heads, size_t slots)
+{
+    size_t best = 1, least = (size_t)-1;
+    for (size_t each = 1; each <= 8; each++) {
+        size_t blocks = heads * blocks_for(tiles, each), cost = blocks_for(blocks, slots) * (4 * each + 1);
+        if (cost < least) {
+            least = cost;
+            best = each;
+        }
+    }
+    return best;
+}
+
 template <int HEAD, int GROUPS, bool DROP>
 static void run_forward(struct op_ctx *ctx, const struct attention_shape &s, const bf16 *q, const bf16 *k,
                         const bf16 *v, bf16 *out, float *lse)
 {
     using sizes = forward_sizes<HEAD, GROUPS, DROP>;
     size_t steps = blocks_for(s.Tk, sizes::KEYS), step_bytes = sizes::STEP * sizeof(bf16);
+    size_t tiles = blocks_for(s.Tq, sizes::ROWS), heads = (size_t)s.B * s.heads;
     bool resident = steps * step_bytes <= resident_limit;
-    size_t places = resident ? steps : 2 * GROUPS, tiles = blocks_for(s.Tq, sizes::ROWS), parts = tiles;
-    /* Resident keys serve several tiles of queries; eight at most, so that the last wave of blocks is short. */
-    if (resident) {
-        size_t at_once = (size_t)cuda_state_of(ctx)->multiprocessors * sizes::BLOCKS;
-        size_t each = (tiles * s.B * s.heads + at_once - 1) / at_once;
-        parts = blocks_for(tiles, each < 8 ? each : 8);
-    }
-    launch(ctx, (unsigned)(parts * s.B * s.heads), THREADS, places * step_bytes + sizes::ROOM,
+    size_t places = resident ? steps : 2 * GROUPS;
+    size_t slots = (size_t)cuda_state_of(ctx)->multiprocessors * sizes::BLOCKS;
+    size_t parts = resident ? blocks_for(tiles, tiles_each(tiles, heads, slots)) : tiles;
+    launch(ctx, (unsigned)(parts * heads), THREADS, places * step_bytes + sizes::ROOM,
            attention_forward<HEAD, GROUPS, DROP>, s, q, k, v, out, lse, (int)parts, (int)places);
 }
 
-template <int HEAD, int GROUPS>
-static void choose_dropout(struct op_ctx *ctx, const struct attention_shape &s, const bf16 *q, const bf16 *k,
-                           const bf16 *v, bf16 *out, float *lse)
-{
-    if (s.dropout.on)
-        run_forward<HEAD, GROUPS, true>(ctx, s, q, k, v, out, lse);
-    else
-        run_forward<HEAD, GROUPS, false>(ctx, s, q, k, v, out, lse);
-}
-
-/* As many groups as there are steps for, while two blocks a multiprocessor are enough for all queries. */
+/* Warps share queries where tiles of 128 would leave multiprocessors without work. */
 template <int HEAD>
-static void choose_groups(struct op_ctx *ctx, const struct attention_shape &s, const bf16 *q, const bf16 *k,
+static void choose_kernel(struct op_ctx *ctx, const struct attention_shape &s, const bf16 *q, const bf16 *k,
                           const bf16 *v, bf16 *out, float *lse)
 {
-    size_t room = 2 * (size_t)cuda_state_of(ctx)->multiprocessors, all = (size_t)s.B * s.heads;
-    unsigned steps = blocks_for(s.Tk, forward_sizes<HEAD, 1, false>::KEYS);
-    if (steps >= 4 && all * blocks_for(s.Tq, 32) <= room)
-        choose_dropout<HEAD, 4>(ctx, s, q, k, v, out, lse);
-    else if (steps >= 2 && all * blocks_for(s.Tq, 64) <= room)
-        choose_dropout<HEAD, 2>(ctx, s, q, k, v, out, lse);
+    size_t blocks = (size_t)s.B * s.heads * blocks_for(s.Tq, forward_sizes<HEAD, 1, false>::ROWS);
+    bool few =
+        blocks < (size_t)cuda_state_of(ctx)->multiprocessors && s.Tk > forward_sizes<HEAD, 1, false>::KEYS;
+    if (few && s.dropout.on)
+        run_forward<HEAD, 4, true>(ctx, s, q, k, v, out, lse);
+    else if (few)
+        run_forward<HEAD, 4, false>(ctx, s, q, k, v, out, lse);
+    else if (s.dropout.on)
+        run_forward<HEAD, 1, true>(ctx, s, q, k, v, out, lse);
     else
-        choose_dropout<HEAD, 1>(ctx, s, q, k, v, out, lse);
+        run_forward<HEAD, 1, false>(ctx, s, q, k, v, out, lse);
 }
 
 int cuda_attention(struct op_ctx *ctx, const struct op_attention *p, const act *q, const act *k, const act *v,
@@ -411,12 +417,12 @@ int cuda_attention(struct op_ctx *ctx, const struct op_attention *p, const act *
     if (!fits)
         attention_general(ctx, p, q, k, v, out, lse);
     else if (s.head <= 16)
-        choose_groups<16>(ctx, s, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (bf16 *)out, lse);
+        choose_kernel<16>(ctx, s, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (bf16 *)out, lse);
     else if (s.head <= 32)
-        choose_groups<32>(ctx, s, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (bf16 *)out, lse);
+        choose_kernel<32>(ctx, s, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (bf16 *)out, lse);
     else if (s.head <= 48)
-        choose_groups<48>(ctx, s, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (bf16 *)out, lse);
+        choose_kernel<48>(ctx, s, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (bf16 *)out, lse);
     else
-        choose_groups<64>(ctx, s, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (bf16 *)out, lse);
+        choose_kernel<64>(ctx, s, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (bf16 *)out, lse);
     return 0;
 }
