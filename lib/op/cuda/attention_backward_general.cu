@@ -218,7 +218,7 @@ int backward_general(struct op_ctx *ctx, const struct op_attention *p, const flo
     b.statistics = (float2 *)scratch;
     b.partial = (float *)(scratch + backward_statistics_bytes(&b));
     backward_statistics(ctx, &b, x->out, x->dout, lse);
-    if (sizeof(T) == 2)
+    if constexpr (sizeof(T) == 2)
         launch(ctx, (unsigned)(heads * tiles), THREADS, sizeof(struct room), refine_deltas<T>, b, *x);
     launch(ctx, (unsigned)(heads * tiles * slices), THREADS, sizeof(struct room), query_gradients<T>, b, *x);
     launch(ctx, (unsigned)(heads * b.chunks * key_blocks), THREADS, sizeof(struct room), key_gradients<T>, b,
