@@ -396,6 +396,9 @@ static void choose_kernel(struct op_ctx *ctx, const struct attention_shape &s, c
     size_t blocks = (size_t)s.B * s.heads * blocks_for(s.Tq, forward_sizes<HEAD, 1, false>::ROWS);
     bool few =
         blocks < (size_t)cuda_state_of(ctx)->multiprocessors && s.Tk > forward_sizes<HEAD, 1, false>::KEYS;
+    /* Their sums need room beside the keys, which devices of 99 KB a block do not have for heads of 64. */
+    few =
+        few && resident_limit + forward_sizes<HEAD, 4, false>::ROOM + 1024 <= cuda_state_of(ctx)->shared_max;
     if (few && s.dropout.on)
         run_forward<HEAD, 4, true>(ctx, s, q, k, v, out, lse);
     else if (few)
