@@ -83,6 +83,9 @@ tap.ok(not foreign, f"the library needs the C library and OpenMP alone {foreign}
 cases = [os.path.join(root, "tests/golden", name) for name in ("cross", "patch-prefill", "ragged")]
 passes("golden cases on ref", *python("golden.py", "--device", "ref", "--precision", "fp32", *cases), 40)
 passes("ten training steps on ref", *python("steps.py", "--device", "ref", "--precision", "fp32"), 9)
+emulated = os.path.join(tests, "cuda", "libsgaps-cuda-emulated.so")
+passes("golden cases on the emulated device", *python("golden.py", "--precision", "bf16", cases[0],
+                                                      SGAPS_CUDA_LIBRARY=emulated), 3)
 with tempfile.TemporaryDirectory() as tmp:
     code, text = python("golden.py", "--device", "cuda", *cases)
     tap.ok(code != 0 and "cuda" in text, "a device that is not there fails")
