@@ -31,7 +31,7 @@ $(C)/%.o: %.c
 	$(Q)$(CC) $(base_cflags) -O2 -fPIC -fvisibility=hidden -c $< -o $@
 $(cuda_library): $(cuda_obj)
 	@mkdir -p $(@D)
-	$(Q)$(NVCC) -shared -cudart static $(cuda_codes) -o $@ $^ $(CUDA_LDFLAGS) -Xlinker --enable-new-dtags,-rpath,$(CUDA_RUNPATH) -lcublasLt
+	$(Q)$(NVCC) -shared -cudart static $(cuda_codes) -o $@ $^ $(CUDA_LDFLAGS) -Xlinker -z,defs,--enable-new-dtags,-rpath,$(CUDA_RUNPATH) -lcublasLt
 
 # The same sources for the CPU, against an emulation of CUDA: every kernel runs in the tests where there is no GPU.
 ifeq ($(origin CXX),default)
@@ -56,7 +56,7 @@ $(O)/emulated/%.o: %.c
 	$(Q)$(CC) $(base_cflags) -O2 -fPIC -fvisibility=hidden -c $< -o $@
 $(emulated): $(emulated_obj)
 	@mkdir -p $(@D)
-	$(Q)$(CXX) -shared $(emulated_san) -o $@ $^ -lm
+	$(Q)$(CXX) -shared $(if $(SAN),,-Wl,-z,defs) $(emulated_san) -o $@ $^ -lm
 .PHONY: cuda-emulated
 cuda-emulated: $(emulated)
 
