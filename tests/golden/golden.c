@@ -12,7 +12,8 @@
 #include "spt/spt.h"
 #include "tap.h"
 
-/* A backend, and how far from torch it may be, as ||a-b||/||b||. */
+/* A backend, and how far from torch it may be, as ||a-b||/||b||. A loss is a small difference of two pictures, squared: their
+ * rounding in bf16 weighs more in it. */
 static const struct backend {
     const char *name, *device;
     enum op_precision precision;
@@ -21,7 +22,7 @@ static const struct backend {
     {"ref", "ref", OP_FP32, 1e-5, 1e-4, 1e-5, 1e-4, 1e-5, 1e-2},
     {"cpu", "cpu", OP_FP32, 1e-5, 1e-4, 1e-5, 1e-4, 1e-5, 1e-2},
     {"cuda fp32", "cuda", OP_FP32, 1e-4, 1e-4, 1e-4, 1e-4, 1e-4, 1e-2},
-    {"cuda bf16", "cuda", OP_BF16, 1e-2, 1e-1, 1e-2, 1e-1, 1e-2, 5e-2},
+    {"cuda bf16", "cuda", OP_BF16, 1e-2, 1e-1, 3e-2, 1e-1, 1e-2, 5e-2},
 };
 static const struct backend *backend; /* that is tested */
 
