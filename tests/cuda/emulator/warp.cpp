@@ -229,28 +229,38 @@ static float high_half(uint32_t x)
 
 void mma_of(operand lane[LANES])
 {
-    float A[16][16], B[16][8], D[16][8];
+    typedef float four __attribute__((vector_size(4 * sizeof(float))));
+    union {
+        four half[2];
+        float at[8];
+    } B[16], D[16];
+    float A[16][16];
     for (int l = 0; l < LANES; l++) {
         int g = l / 4, t = l % 4;
         for (int i = 0; i < 4; i++) {
             uint32_t a = lane[l].a[i];
             A[g + i % 2 * 8][2 * t + i / 2 * 8] = low_half(a);
             A[g + i % 2 * 8][2 * t + i / 2 * 8 + 1] = high_half(a);
-            D[g + i / 2 * 8][2 * t + i % 2] = lane[l].d[i];
+            D[g + i / 2 * 8].at[2 * t + i % 2] = lane[l].d[i];
         }
         for (int i = 0; i < 2; i++) {
             uint32_t b = lane[l].b[i];
-            B[2 * t + i * 8][g] = low_half(b);
-            B[2 * t + i * 8 + 1][g] = high_half(b);
+            B[2 * t + i * 8].at[g] = low_half(b);
+            B[2 * t + i * 8 + 1].at[g] = high_half(b);
         }
     }
-    for (int m = 0; m < 16; m++)
-        for (int k = 0; k < 16; k++)
-            for (int n = 0; n < 8; n++)
-                D[m][n] += A[m][k] * B[k][n];
+    for (int m = 0; m < 16; m++) {
+        four low = D[m].half[0], high = D[m].half[1];
+        for (int k = 0; k < 16; k++) {
+            low += A[m][k] * B[k].half[0];
+            high += A[m][k] * B[k].half[1];
+        }
+        D[m].half[0] = low;
+        D[m].half[1] = high;
+    }
     for (int l = 0; l < LANES; l++)
         for (int i = 0; i < 4; i++)
-            lane[l].d[i] = D[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2];
+            lane[l].d[i] = D[l / 4 + i / 2 * 8].at[l % 4 * 2 + i % 2];
 }
 
 void matrices_of(operand lane[LANES], bool transposed)
