@@ -42,7 +42,7 @@ emulator := tests/cuda/emulator
 # TSan knows no fibers.
 emulated_san := $(filter-out -fsanitize=thread,$(san_flags))
 emulated_flags := -std=c++20 -O2 -g -fno-math-errno -fPIC -fvisibility=hidden -I$(emulator) -Ilib \
-                  -DSGAPS_VERSION='"$(VERSION)"' $(emulated_san) -Wall -Wno-unknown-pragmas $(if $(CI),-Werror)
+                  -DSGAPS_VERSION='"$(VERSION)"' $(emulated_san) -Wall -Wno-unknown-pragmas -Wno-pass-failed $(if $(CI),-Werror)
 emulator_obj := $(patsubst %.cpp,$(O)/emulated/%.o,$(wildcard $(emulator)/*.cpp))
 emulated_obj := $(cuda_src:%.cu=$(O)/emulated/%.o) $(emulator_obj) $(cuda_base:%.c=$(O)/emulated/%.o)
 $(O)/emulated/%.o: %.cu
