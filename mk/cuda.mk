@@ -45,6 +45,7 @@ emulated_flags := -std=c++20 -O2 -g -fno-math-errno -fPIC -fvisibility=hidden -I
                   -DSGAPS_VERSION='"$(VERSION)"' $(emulated_san) -Wall -Wno-unknown-pragmas -Wno-pass-failed $(if $(CI),-Werror)
 emulator_obj := $(patsubst %.cpp,$(O)/emulated/%.o,$(wildcard $(emulator)/*.cpp))
 emulated_obj := $(cuda_src:%.cu=$(O)/emulated/%.o) $(emulator_obj) $(cuda_base:%.c=$(O)/emulated/%.o)
+$(emulator_obj): emulated_flags += -O3
 $(O)/emulated/%.o: %.cu
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -x c++ -c $< -o $@

@@ -322,8 +322,7 @@ static float rounded(float x, bool tf32)
 }
 
 /* sum[j][i] += b[j][k] a[k][i] for four columns j. */
-__attribute__((optimize("O3"))) static void add_products(size_t rows, size_t inner, const float *a,
-                                                         const float *b, float *sum)
+static void add_products(size_t rows, size_t inner, const float *a, const float *b, float *sum)
 {
     float *s0 = sum, *s1 = sum + rows, *s2 = sum + 2 * rows, *s3 = sum + 3 * rows;
     for (size_t k = 0; k < inner; k++, a += rows) {
