@@ -1,6 +1,10 @@
 # The cuda backend: libsgaps-cuda.so beside the tools, where there is an nvcc (12 or later); without one everything else is
-# built all the same. CUDA_TARGETS are the devices it has machine code for; PTX for later ones is added to the last.
+# built all the same. CUDA_TARGETS are the devices it has machine code for; compute_80's PTX is for later ones.
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+nvcc_major := $(if $(NVCC),$(shell $(NVCC) --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p'))
+ifneq ($(shell [ 0$(nvcc_major) -ge 12 ] && echo enough),enough)
+override NVCC :=
+endif
 CUDA_TARGETS ?= 80 90a
 cuda_src := $(sort $(wildcard lib/op/cuda/*.cu))
 cuda_codes := $(foreach t,$(CUDA_TARGETS),-gencode arch=compute_$(t),code=sm_$(t)) -gencode arch=compute_80,code=compute_80

@@ -35,16 +35,17 @@ static void *open_library(struct err *e)
 {
     static const char *const below[] = {LIBRARY, "../lib/" LIBRARY, "../lib/sgaps/" LIBRARY};
     char path[PATH_MAX + 64];
-    const char *name = getenv("SGAPS_CUDA_LIBRARY");
+    const char *given = getenv("SGAPS_CUDA_LIBRARY"), *name = given && *given ? given : NULL;
+    int named = name != NULL;
     for (size_t i = 0; !name && i < sizeof below / sizeof *below; i++)
         if (beside_program(below[i], path, sizeof path))
             name = path;
     if (!name)
         name = LIBRARY;
     /* The library brings half a gigabyte of cuBLAS with it: not where there is no driver that could use it. */
-    void *library = NULL, *driver = getenv("SGAPS_CUDA_LIBRARY") ? NULL : dlopen("libcuda.so.1", RTLD_LAZY);
+    void *library = NULL, *driver = named ? NULL : dlopen("libcuda.so.1", RTLD_LAZY);
     const char *lacks = "there is no CUDA driver";
-    if (driver || getenv("SGAPS_CUDA_LIBRARY")) {
+    if (driver || named) {
         library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
         lacks = "the CUDA backend cannot be loaded";
     }

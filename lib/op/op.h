@@ -267,7 +267,7 @@ int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precisi
 void op_close(struct op_ctx *ctx);
 /* "fp32", "bf16", "tf32"; "auto" or NULL: OP_PRECISION_AUTO. -1: no such precision. */
 int op_precision_named(const char *name);
-/* "NVIDIA H200, bf16" or "cpu avx512, fp32": for the start-up line. */
+/* "NAME OF THE GPU, bf16" or "cpu avx512, fp32": for the start-up line. */
 void op_describe(const struct op_ctx *ctx, char *out, size_t size);
 /* Has the device memory of its own, and work that is run behind one's back? Not the CPU. */
 int op_is_cuda(const struct op_ctx *ctx);

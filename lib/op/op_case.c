@@ -80,6 +80,7 @@ const struct op_case op_cases[] = {
     {&kind_importance, OP_CASE_TEST, SHARED, {2, 3, 5, 17, 300}},
     {&kind_importance, OP_CASE_TEST, 0, {1, 2, 40, 15, 3}},
     {&kind_importance, OP_CASE_TEST, RAGGED, {2, 8, 32, 130, 140}},
+    {&kind_importance, OP_CASE_TEST, 0, {1, 8, 32, 33, 70}}, /* cuda: 48 KB of shared memory to the byte */
     {&kind_importance, OP_CASE_TEST, 0, {1, 4, 16, 200, 65}},
     {&kind_importance, OP_CASE_TEST, SHARED, {2, 2, 64, 33, 257}},
     {&kind_importance, OP_CASE_TEST, STRIDED | RAGGED, {2, 3, 24, 129, 130}},

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/parse.h"
 #include "op/cuda_library.h"
 #include "op/op.h"
@@ -44,11 +45,10 @@ int op_cuda_available(struct err *e)
     return cuda_library_table(&table, &count, e);
 }
 
-int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precision precision, struct err *e)
+static int open_named(struct op_ctx *ctx, const char *device, int threads, enum op_precision precision,
+                      struct err *e)
 {
     memset(ctx, 0, sizeof *ctx);
-    if (!device || !strcmp(device, "auto"))
-        device = op_cuda_available(NULL) ? "cpu" : "cuda";
     int cuda = is_cuda(device), code = 0;
     if (cuda)
         code = open_cuda(ctx, device, e);
@@ -65,6 +65,19 @@ int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precisi
     if (code)
         memset(ctx, 0, sizeof *ctx);
     return code;
+}
+
+int op_open(struct op_ctx *ctx, const char *device, int threads, enum op_precision precision, struct err *e)
+{
+    struct err why;
+    if (device && strcmp(device, "auto"))
+        return open_named(ctx, device, threads, precision, e);
+    if (!op_cuda_available(NULL)) {
+        if (!open_named(ctx, "cuda", threads, precision, &why))
+            return 0;
+        log_warning("%s: taking the CPU", why.text); /* too old a GPU, or one that others have filled */
+    }
+    return open_named(ctx, "cpu", threads, precision, e);
 }
 
 int op_precision_named(const char *name)

@@ -78,7 +78,8 @@ static inline void launch(struct op_ctx *ctx, dim3 grid, dim3 block, size_t shar
     config.blockDim = block;
     config.dynamicSmemBytes = shared;
     config.stream = cuda_state_of(ctx)->stream;
-    if (shared > 48 * 1024)
+    /* Without asking a block has 48 KB, its static shared memory included. */
+    if (shared > 32 * 1024)
         cuda_note(ctx,
                   cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                        (int)shared),

@@ -10,12 +10,28 @@
 
 enum { STAGING = 8 << 20 };
 
+/* Does the context, or the device, not come back from this? The rest is a fault of ours or a matter of memory. */
+static bool is_lost(cudaError_t status)
+{
+    switch (status) {
+    case cudaErrorMemoryAllocation:
+    case cudaErrorInvalidValue:
+    case cudaErrorInvalidConfiguration:
+    case cudaErrorLaunchOutOfResources:
+    case cudaErrorStreamCaptureUnsupported:
+    case cudaErrorStreamCaptureInvalidated:
+        return false;
+    default:
+        return true;
+    }
+}
+
 int cuda_try(cudaError_t status, const char *what, struct err *e)
 {
     if (status == cudaSuccess)
         return 0;
-    int lost = status != cudaErrorMemoryAllocation && status != cudaErrorInvalidValue;
-    return err_set(e, lost ? ERR_UNAVAILABLE : ERR_INTERNAL, "CUDA %s: %s", what, cudaGetErrorString(status));
+    return err_set(e, is_lost(status) ? ERR_UNAVAILABLE : ERR_INTERNAL, "CUDA %s: %s", what,
+                   cudaGetErrorString(status));
 }
 
 struct cuda_retired {
@@ -42,9 +58,14 @@ int cuda_check(struct op_ctx *ctx, struct err *e)
     struct cuda_state *s = cuda_state_of(ctx);
     cuda_use(ctx);
     cuda_note(ctx, cudaStreamSynchronize(s->stream), "a kernel");
-    if (s->failure.code && e)
+    int code = s->failure.code;
+    if (code && e)
         *e = s->failure;
-    return s->failure.code;
+    if (code && code != ERR_UNAVAILABLE) { /* told; what comes next may go well */
+        s->failure = {};
+        cudaGetLastError();
+    }
+    return code;
 }
 
 /* What open took so far, in the order it took it. */
@@ -131,7 +152,10 @@ int cuda_alloc(struct op_ctx *ctx, void **p, size_t bytes, struct err *e)
     size_t available, total;
     *p = NULL;
     cuda_use(ctx);
-    if (cudaMalloc(p, bytes ? bytes : 1) != cudaSuccess) {
+    cudaError_t status = cudaMalloc(p, bytes ? bytes : 1);
+    if (status != cudaSuccess && status != cudaErrorMemoryAllocation)
+        return cuda_try(status, "memory", e);
+    if (status != cudaSuccess) {
         cudaGetLastError(); /* what it leaves behind would be the next launch's */
         cuda_memory(ctx, &available, &total);
         return err_set(e, ERR_INTERNAL, "%s: out of memory: %.3g GB wanted, %.3g of %.3g GB are free",
@@ -184,6 +208,7 @@ int cuda_scratch(struct op_ctx *ctx, size_t n, void **p, struct err *e)
 {
     struct cuda_state *s = cuda_state_of(ctx);
     *p = NULL;
+    n = n ? n : 1;
     if (n > s->scratch_size) {
         if (s->recording)
             return err_set(e, ERR_INTERNAL, "an operation takes memory while it is recorded");

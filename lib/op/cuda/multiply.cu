@@ -210,8 +210,11 @@ static int choose(cublasLtHandle_t blas, struct plan *p, struct err *e)
         r = blas_try(
             cublasLtMatmulPreferenceSetAttribute(wish, wishes[i].attribute, wishes[i].value, wishes[i].size),
             "preference", e);
-    if (r)
+    if (r) {
+        if (wish)
+            cublasLtMatmulPreferenceDestroy(wish);
         return r;
+    }
     cublasLtMatmulHeuristicResult_t found = {};
     int count = 0;
     cublasStatus_t status =

@@ -4,8 +4,10 @@
 int cuda_record_begin(struct op_ctx *ctx, struct err *e)
 {
     struct cuda_state *s = cuda_state_of(ctx);
-    cuda_use(ctx);
-    int r = cuda_try(cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal), "graph", e);
+    int r = cuda_check(ctx, e); /* what is noted from here on belongs to the recording */
+    if (r)
+        return r;
+    r = cuda_try(cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal), "graph", e);
     s->recording = !r;
     return r;
 }
@@ -18,6 +20,13 @@ int cuda_record_end(struct op_ctx *ctx, void **recording, struct err *e)
     s->recording = 0;
     *recording = NULL;
     int r = cuda_try(cudaStreamEndCapture(s->stream, &graph), "graph", e);
+    if (s->failure.code) { /* an operation is missing in it */
+        r = s->failure.code;
+        if (e)
+            *e = s->failure;
+        if (r != ERR_UNAVAILABLE)
+            s->failure = {};
+    }
     if (!r)
         r = cuda_try(cudaGraphInstantiate(&ready, graph, 0), "graph", e);
     if (graph)

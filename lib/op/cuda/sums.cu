@@ -30,8 +30,5 @@ int cuda_add_shares(struct op_ctx *ctx, size_t blocks, size_t sums, double *shar
     double *device = share + sums * blocks;
     launch(ctx, (unsigned)sums, SUM_THREADS, 0, add_shares, blocks, (const double *)share, device);
     cuda_download(ctx, total, device, sums * sizeof *total);
-    const struct err *failure = &cuda_state_of(ctx)->failure;
-    if (failure->code && e)
-        *e = *failure;
-    return failure->code;
+    return cuda_check(ctx, e);
 }

@@ -110,7 +110,8 @@ static inline struct walk walk_of(size_t blocks, size_t segments, size_t rows, s
     w.block = dim3(WALK_THREADS / down, down);
     w.grid.x = blocks_for(columns, w.block.x);
     w.grid.z = (unsigned)(segments < 65535 ? segments : 65535);
-    size_t most = blocks_for(rows, down), fair = blocks / ((size_t)w.grid.x * (w.grid.z ? w.grid.z : 1));
+    size_t most = blocks_for(rows, down), across = (size_t)w.grid.x * w.grid.z,
+           fair = blocks / (across ? across : 1);
     most = most < fair ? most : fair ? fair : 1;
     w.grid.y = rows ? (unsigned)(most < 65535 ? most : 65535) : 0;
     return w;

@@ -6,7 +6,14 @@
 
 namespace emulator
 {
-enum { LANES = 32, MOST_THREADS = 1024, SHARED_DEFAULT = 48 << 10, SHARED_MOST = 227 << 10 };
+/* SHARED_STATIC: kept back from dynamic shared memory that was not asked for, as a kernel's static arrays would take it. */
+enum {
+    LANES = 32,
+    MOST_THREADS = 1024,
+    SHARED_DEFAULT = 48 << 10,
+    SHARED_STATIC = 8 << 10,
+    SHARED_MOST = 227 << 10
+};
 
 /* Runs every block of a grid. */
 void run_grid(const cudaLaunchConfig_t &config, const void *kernel, const std::function<void()> &body);

@@ -59,6 +59,8 @@ const char *cudaGetErrorString(cudaError_t status)
         return "invalid argument";
     case cudaErrorMemoryAllocation:
         return "out of memory";
+    case cudaErrorLaunchOutOfResources:
+        return "too many resources requested for launch";
     case cudaErrorInvalidConfiguration:
         return "invalid configuration argument";
     case cudaErrorInvalidDevice:
@@ -453,7 +455,7 @@ cudaError_t emulator::launch(const cudaLaunchConfig_t &config, const void *kerne
 {
     LOCKED;
     const dim3 &g = config.gridDim, &b = config.blockDim;
-    size_t threads = (size_t)b.x * b.y * b.z, allowed = SHARED_DEFAULT;
+    size_t threads = (size_t)b.x * b.y * b.z, allowed = SHARED_DEFAULT - SHARED_STATIC;
     if (auto asked = shared_allowed.find(kernel); asked != shared_allowed.end() && asked->second > allowed)
         allowed = asked->second;
     if (!g.x || !g.y || !g.z || g.x > 0x7fffffff || g.y > 65535 || g.z > 65535 || !threads ||
