@@ -272,22 +272,37 @@ static void fill(const struct op_operand *o, void *to, struct philox *draw)
         }
 }
 
-int op_case_open(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, struct err *e)
+static size_t device_size(const struct op_case_run *r, enum op_store store)
+{
+    return store == OP_ACT && r->ctx->bf16 ? 2 : element_size(store);
+}
+
+/* Bytes from the start of operand i's memory to the operand. */
+static size_t shift_of(const struct op_case_run *r, size_t i)
+{
+    enum op_store store = r->operand[i].store;
+    return store == OP_FLOAT || store == OP_ACT ? r->shift * device_size(r, store) : 0;
+}
+
+static int open_run(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, size_t shift,
+                    struct err *e)
 {
     memset(r, 0, sizeof *r);
     r->c = c;
     r->ctx = ctx;
+    r->shift = shift;
     c->kind->operands(r);
     for (size_t i = 0; i < r->operands; i++) {
         const struct op_operand *o = r->operand + i;
         struct philox draw;
         int code = mem_alloc(&r->host[i], o->n, element_size(o->store), o->name, e);
         if (!code)
-            code = ctx->ops->alloc(ctx, &r->device[i], o->n * element_size(o->store), e);
+            code = ctx->ops->alloc(ctx, &r->device[i], shift_of(r, i) + o->n * device_size(r, o->store), e);
         if (code) {
             op_case_close(r);
             return code;
         }
+        r->device[i] = (char *)r->device[i] + shift_of(r, i);
         philox_init(&draw, 7, i);
         fill(o, r->host[i], &draw);
     }
@@ -295,12 +310,22 @@ int op_case_open(struct op_case_run *r, const struct op_case *c, struct op_ctx *
     return 0;
 }
 
+int op_case_open(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, struct err *e)
+{
+    return open_run(r, c, ctx, 0, e);
+}
+
+int op_case_open_shifted(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, struct err *e)
+{
+    return open_run(r, c, ctx, 1, e);
+}
+
 void op_case_close(struct op_case_run *r)
 {
     for (size_t i = 0; i < r->operands; i++) {
         free(r->host[i]);
         if (r->device[i])
-            r->ctx->ops->free(r->ctx, r->device[i]);
+            r->ctx->ops->free(r->ctx, (char *)r->device[i] - shift_of(r, i));
     }
     memset(r, 0, sizeof *r);
 }

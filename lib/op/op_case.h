@@ -49,6 +49,7 @@ struct op_case {
 struct op_case_run {
     const struct op_case *c;
     struct op_ctx *ctx;
+    size_t shift; /* elements from the start of its memory to an operand of floats */
     size_t operands;
     struct op_operand operand[OP_CASE_OPERANDS];
     void *host[OP_CASE_OPERANDS], *device[OP_CASE_OPERANDS];
@@ -67,6 +68,8 @@ double op_case_bytes(const struct op_case_run *r, int backward);
 
 /* Operands in host and device memory, the same numbers for the same row on every backend. ctx outlives r. */
 int op_case_open(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, struct err *e);
+/* The same where no operand of floats is aligned to more than an element. */
+int op_case_open_shifted(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, struct err *e);
 void op_case_close(struct op_case_run *r);
 void op_case_upload(struct op_case_run *r);   /* every operand */
 void op_case_download(struct op_case_run *r); /* what was written */

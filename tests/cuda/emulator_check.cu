@@ -355,7 +355,7 @@ static __global__ void past_the_end(float *)
     ((float *)shared_memory())[threadIdx.x + 1] = 1;
 }
 
-/* An array is guarded by ASan, or else poisoned. */
+/* An array is guarded by ASan, or else poisoned and counted. */
 #ifdef __SANITIZE_ADDRESS__
 static __global__ void past_the_array(float *out)
 {
@@ -386,6 +386,8 @@ static void check_shared()
     const char *says = "past its dynamic shared memory";
     x = results("forward", 2, 32, 0, 2, unwritten_array);
     ok(isnan(x[0]) && isnan(x[1]), "and so are shared arrays");
+    ok(dies("49280 bytes of shared memory", [=] { start(1, 32, 48 * 1024, unwritten_array, p); }),
+       "a shared array beside all that is allowed is a fault");
 #endif
     ok(dies(says, [=] { start(1, 32, 128, past_the_end, p); }),
        "a write past dynamic shared memory is a fault");

@@ -16,38 +16,54 @@ static const struct precision {
 /* On a GPU the second run only repeats the first. */
 static const char *const orders[] = {"forward", "reversed", "1"};
 
-static int check_order(const struct op_case *c, struct op_ctx *ctx, const char *order, int bf16,
+static int check_order(const struct op_case *c, struct op_ctx *ctx, const char *order, unsigned how,
                        const struct op_case_run *first, struct err *e)
 {
     struct op_case_run again = {0};
     setenv("SGAPS_EMULATOR_ORDER", order, 1);
-    int same = !op_compare_run(&again, c, ctx, bf16, e) && op_compare_same(first, &again);
+    int same = !op_compare_run(&again, c, ctx, how, e) && op_compare_same(first, &again);
     op_case_close(&again);
     return same;
+}
+
+/* have: free to close whatever comes. */
+static void check_results(const struct op_case *c, const char *what, struct op_ctx *ctx, unsigned how,
+                          const struct precision *p, const struct op_case_run *want, struct op_case_run *have)
+{
+    struct err e = {0};
+    const char *where = "";
+    double worst = 0;
+    int code = op_compare_run(have, c, ctx, how, &e);
+    if (!code)
+        worst = op_compare_distance(have, want, &where);
+    ok(!code && worst < p->close_enough, "%s is ref (%.1e %s)%s%s", what, worst, where, code ? ": " : "",
+       code ? e.text : "");
 }
 
 static void check_row(const struct op_case *c, const char *name, struct op_ctx *ref, struct op_ctx *ctx,
                       const struct precision *p)
 {
-    struct op_case_run want = {0}, have = {0};
+    struct op_case_run want = {0}, have = {0}, shifted = {0};
     struct err e = {0};
-    const char *where = "";
-    double worst = 0;
-    int bf16 = p->precision == OP_BF16;
+    char what[160];
+    unsigned how = p->precision == OP_BF16 ? OP_COMPARE_BF16 : 0;
     setenv("SGAPS_EMULATOR_ORDER", orders[0], 1);
-    int code = op_compare_run(&want, c, ref, bf16, &e);
-    if (!code)
-        code = op_compare_run(&have, c, ctx, bf16, &e);
-    if (!code)
-        worst = op_compare_distance(&have, &want, &where);
-    ok(!code && worst < p->close_enough, "%s %s: cuda is ref (%.1e %s)%s%s", name, p->name, worst, where,
-       code ? ": " : "", code ? e.text : "");
+    if (op_compare_run(&want, c, ref, how, &e)) {
+        ok(0, "%s: ref: %s", name, e.text);
+        op_case_close(&want);
+        return;
+    }
+    snprintf(what, sizeof what, "%s %s: cuda", name, p->name);
+    check_results(c, what, ctx, how, p, &want, &have);
     size_t n = cuda_case_emulated() ? sizeof orders / sizeof *orders : 2;
-    for (size_t i = 1; i < n && !code; i++)
-        ok(check_order(c, ctx, orders[i], bf16, &have, &e), "%s %s: the same bits again (%s)%s", name,
-           p->name, cuda_case_emulated() ? orders[i] : "run twice", e.text);
+    for (size_t i = 1; i < n; i++)
+        ok(check_order(c, ctx, orders[i], how, &have, &e), "%s %s: the same bits again (%s)%s", name, p->name,
+           cuda_case_emulated() ? orders[i] : "run twice", e.text);
+    snprintf(what, sizeof what, "%s %s, not aligned: cuda", name, p->name);
+    check_results(c, what, ctx, how | OP_COMPARE_SHIFTED, p, &want, &shifted);
     op_case_close(&want);
     op_case_close(&have);
+    op_case_close(&shifted);
 }
 
 static int chosen(const char *name, int argc, char **argv)

@@ -18,7 +18,7 @@ static float rounded(float x)
     return x;
 }
 
-static void prepare(struct op_case_run *r, int bf16)
+static void prepare(struct op_case_run *r, unsigned bf16)
 {
     for (size_t i = 0; i < r->operands; i++) {
         const struct op_operand *o = r->operand + i;
@@ -34,13 +34,13 @@ static void prepare(struct op_case_run *r, int bf16)
     op_case_upload(r);
 }
 
-int op_compare_run(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, int bf16,
+int op_compare_run(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, unsigned how,
                    struct err *e)
 {
-    int code = op_case_open(r, c, ctx, e);
+    int code = how & OP_COMPARE_SHIFTED ? op_case_open_shifted(r, c, ctx, e) : op_case_open(r, c, ctx, e);
     if (code)
         return code;
-    prepare(r, bf16);
+    prepare(r, how & OP_COMPARE_BF16);
     code = op_case_forward(r, e);
     if (!code && op_case_has_backward(c))
         code = op_case_backward(r, e);

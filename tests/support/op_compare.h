@@ -6,10 +6,13 @@
 
 /* Is it a result? */
 int op_compare_written(const struct op_operand *o);
-/* From fresh operands to downloaded results; results are NaN before, unless what is there is read. bf16: every float is
- * rounded to bfloat16 first, so that a backend in bf16 and one in fp32 start from the same numbers. op_case_close(r)
- * in any case. */
-int op_compare_run(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, int bf16,
+enum {
+    OP_COMPARE_BF16 = 1,   /* every float is rounded to bfloat16 first: what a backend in bf16 starts from */
+    OP_COMPARE_SHIFTED = 2 /* operands that are aligned to their elements only */
+};
+/* From fresh operands to downloaded results; results are NaN before, unless what is there is read. op_case_close(r) in any
+ * case. */
+int op_compare_run(struct op_case_run *r, const struct op_case *c, struct op_ctx *ctx, unsigned how,
                    struct err *e);
 /* The largest ||have - want|| / ||want|| of the results, whose name goes to *where; infinite where one has written what
  * the other has not. */

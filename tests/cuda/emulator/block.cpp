@@ -369,7 +369,8 @@ order order_now()
     return {order::RANDOM, strtoull(s, NULL, 10)};
 }
 
-void run_grid(const cudaLaunchConfig_t &config, const void *kernel, const std::function<void()> &body)
+void run_grid(const cudaLaunchConfig_t &config, size_t allowed, const void *kernel,
+              const std::function<void()> &body)
 {
     block.kernel = kernel;
     block.body = &body;
@@ -395,6 +396,9 @@ void run_grid(const cudaLaunchConfig_t &config, const void *kernel, const std::f
         blockIdx = {(unsigned)(at % gridDim.x), (unsigned)(at / gridDim.x % gridDim.y),
                     (unsigned)(at / gridDim.x / gridDim.y)};
         run_block();
+        if (!i && shared_used() > allowed)
+            fail(NULL, 0, "%zu bytes of shared memory, its own arrays among them: %zu are allowed",
+                 shared_used(), allowed);
     }
 }
 } // namespace emulator

@@ -10,6 +10,7 @@
  *   - a write past the dynamic shared memory; with ASan any access past it, past static shared memory or a device allocation
  *   - a misaligned vector access, with UBSan
  *   - a pointer argument that is neither device memory nor pinned
+ *   - dynamic and static shared memory that together are over 48 KB without having been asked for, or over 227 (not with ASan)
  * and what shows as wrong numbers: shared memory starts as NaN in every block, device memory as NaN bytes; a copy by cp.async is NaN
  * until it has been waited for.
  *

@@ -6,17 +6,11 @@
 
 namespace emulator
 {
-/* SHARED_STATIC: kept back from dynamic shared memory that was not asked for, as a kernel's static arrays would take it. */
-enum {
-    LANES = 32,
-    MOST_THREADS = 1024,
-    SHARED_DEFAULT = 48 << 10,
-    SHARED_STATIC = 8 << 10,
-    SHARED_MOST = 227 << 10
-};
+enum { LANES = 32, MOST_THREADS = 1024, SHARED_DEFAULT = 48 << 10, SHARED_MOST = 227 << 10 };
 
-/* Runs every block of a grid. */
-void run_grid(const cudaLaunchConfig_t &config, const void *kernel, const std::function<void()> &body);
+/* Runs every block of a grid, each of which may use `allowed` bytes of shared memory in all. */
+void run_grid(const cudaLaunchConfig_t &config, size_t allowed, const void *kernel,
+              const std::function<void()> &body);
 
 /* Ends the program: what is wrong, and where. */
 [[noreturn]] void fail(const char *file, int line, const char *format, ...)
@@ -35,6 +29,7 @@ order order_now();
 void shared_begin(size_t bytes); /* of a launch */
 void shared_poison();            /* at the start of a block */
 bool shared_intact();            /* at its end: nothing was written past it */
+size_t shared_used();            /* dynamic, and of __shared__ arrays what the first block wrote, at least */
 bool shared_holds(const void *p, size_t n);
 
 /* What the lanes of a warp brought to a collective, and what they get. */

@@ -455,15 +455,17 @@ cudaError_t emulator::launch(const cudaLaunchConfig_t &config, const void *kerne
 {
     LOCKED;
     const dim3 &g = config.gridDim, &b = config.blockDim;
-    size_t threads = (size_t)b.x * b.y * b.z, allowed = SHARED_DEFAULT - SHARED_STATIC;
-    if (auto asked = shared_allowed.find(kernel); asked != shared_allowed.end() && asked->second > allowed)
-        allowed = asked->second;
+    size_t threads = (size_t)b.x * b.y * b.z;
+    auto asked = shared_allowed.find(kernel);
+    bool was_asked = asked != shared_allowed.end();
+    size_t dynamic = was_asked ? asked->second : SHARED_DEFAULT,
+           all = was_asked ? SHARED_MOST : SHARED_DEFAULT;
     if (!g.x || !g.y || !g.z || g.x > 0x7fffffff || g.y > 65535 || g.z > 65535 || !threads ||
         threads > MOST_THREADS || b.z > 64)
         return say(cudaErrorInvalidConfiguration);
-    if (config.dynamicSmemBytes > allowed)
+    if (config.dynamicSmemBytes > dynamic)
         return say(cudaErrorInvalidValue);
     if (threads % LANES)
         fail_outside(kernel, "blocks of %zu threads: whole warps are wanted here", threads);
-    return enqueue(config.stream, [=] { run_grid(config, kernel, body); });
+    return enqueue(config.stream, [=] { run_grid(config, all, kernel, body); });
 }

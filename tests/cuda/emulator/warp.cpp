@@ -23,8 +23,9 @@ static struct {
     size_t bytes; /* of this launch */
     char *fixed;  /* __shared__ arrays of all kernels, where they can be found */
     size_t fixed_bytes;
-    size_t low, high; /* of those, what this launch's blocks have been seen to write */
-    bool first;       /* no block of this launch has run */
+    size_t low, high; /* of those, what this launch's first block wrote lies between; and how much it was */
+    size_t written;
+    bool first; /* no block of this launch has run */
     char poison[GUARD];
 } shared;
 
@@ -80,6 +81,7 @@ void shared_begin(size_t bytes)
     dl_iterate_phdr(find_fixed, NULL);
     shared.bytes = bytes;
     shared.first = true;
+    shared.written = 0;
 #ifdef __SANITIZE_ADDRESS__
     ASAN_POISON_MEMORY_REGION(shared.memory, GUARD + SHARED_MOST + GUARD);
     ASAN_UNPOISON_MEMORY_REGION(dynamic_shared(), bytes);
@@ -103,6 +105,8 @@ static void find_written()
          p -= GUARD)
         ;
     shared.high = (size_t)(p - shared.fixed);
+    for (size_t i = shared.low; i < shared.high; i++)
+        shared.written += (unsigned char)shared.fixed[i] != POISON;
 }
 #endif
 
@@ -126,6 +130,11 @@ bool shared_intact()
 #else
     return true;
 #endif
+}
+
+size_t shared_used()
+{
+    return shared.bytes + shared.written;
 }
 
 bool shared_holds(const void *p, size_t n)
