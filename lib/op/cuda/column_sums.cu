@@ -8,16 +8,14 @@
 static constexpr int THREADS = 256, COLUMNS_LAST = WARP;
 static constexpr size_t ROWS_LEAST = 64; /* a piece below this costs more in its sums than in its reading */
 
-static size_t pieces_of(const struct op_ctx *ctx, size_t rows)
+static unsigned pieces_of(const struct op_ctx *ctx, size_t rows)
 {
-    size_t busy = (size_t)cuda_state_of((struct op_ctx *)ctx)->multiprocessors * 8;
-    size_t most = (rows + ROWS_LEAST - 1) / ROWS_LEAST;
-    return most < busy ? most : busy;
+    return busy_blocks(ctx, rows, ROWS_LEAST, 8);
 }
 
 size_t cuda_column_sums_room(const struct op_ctx *ctx, size_t rows, size_t columns)
 {
-    return pieces_of(ctx, rows) * columns;
+    return (size_t)pieces_of(ctx, rows) * columns;
 }
 
 /* Block (p, g) sums rows [p, p+1) * ceil(rows / pieces) of the columns [g, g+1) * across * each. Its threads stand `across`

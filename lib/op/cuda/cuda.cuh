@@ -43,7 +43,7 @@ struct cuda_state {
     struct cuda_mirrors *mirrors;
 };
 
-static inline struct cuda_state *cuda_state_of(struct op_ctx *ctx)
+static inline struct cuda_state *cuda_state_of(const struct op_ctx *ctx)
 {
     return (struct cuda_state *)ctx->state;
 }
@@ -91,6 +91,14 @@ static inline void launch(struct op_ctx *ctx, dim3 grid, dim3 block, size_t shar
 static inline unsigned blocks_for(size_t n, size_t d)
 {
     return (unsigned)((n + d - 1) / d);
+}
+
+/* Blocks for n things, d to a block, but no more than `each` for every multiprocessor: as many as keep the device busy, for
+ * kernels that stride over the rest. */
+static inline unsigned busy_blocks(const struct op_ctx *ctx, size_t n, size_t d, size_t each)
+{
+    size_t all = (n + d - 1) / d, busy = (size_t)cuda_state_of(ctx)->multiprocessors * each;
+    return (unsigned)(all < busy ? all : busy);
 }
 
 /* Calls f with a null pointer of the activations' type: by_act(ctx, [&](auto *type) { ... T = decltype(*type) ... }). */

@@ -302,31 +302,26 @@ void cuda_synchronise(struct op_ctx *ctx)
     cuda_note(ctx, cudaStreamSynchronize(cuda_state_of(ctx)->stream), "a kernel");
 }
 
+enum { CONVERT_THREADS = 256 };
+
 template <typename From, typename To> static __global__ void convert(size_t n, const From *x, To *y)
 {
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
         store(y + i, to_float(x[i]));
 }
 
-/* As many blocks as keep the device busy; the kernel strides over the rest. */
-static unsigned convert_blocks(struct op_ctx *ctx, size_t n)
-{
-    size_t all = blocks_for(n, 256), busy = (size_t)cuda_state_of(ctx)->multiprocessors * 16;
-    return (unsigned)(all < busy ? all : busy);
-}
-
 void cuda_to_float(struct op_ctx *ctx, size_t n, const act *x, float *y)
 {
     by_act(ctx, [&](auto *type) {
-        launch(ctx, convert_blocks(ctx, n), 256, 0, convert<std::remove_reference_t<decltype(*type)>, float>,
-               n, (decltype(type))x, y);
+        launch(ctx, busy_blocks(ctx, n, CONVERT_THREADS, 16), CONVERT_THREADS, 0,
+               convert<std::remove_reference_t<decltype(*type)>, float>, n, (decltype(type))x, y);
     });
 }
 
 void cuda_to_act(struct op_ctx *ctx, size_t n, const float *x, act *y)
 {
     by_act(ctx, [&](auto *type) {
-        launch(ctx, convert_blocks(ctx, n), 256, 0, convert<float, std::remove_reference_t<decltype(*type)>>,
-               n, x, (decltype(type))y);
+        launch(ctx, busy_blocks(ctx, n, CONVERT_THREADS, 16), CONVERT_THREADS, 0,
+               convert<float, std::remove_reference_t<decltype(*type)>>, n, x, (decltype(type))y);
     });
 }

@@ -68,18 +68,12 @@ static __global__ void __launch_bounds__(THREADS) apply(size_t n, const T *a, co
         store(to + i, f(to_float(a[i]), F::two ? to_float(b[i]) : 0.0f));
 }
 
-/* As many blocks as keep the device busy. */
-static unsigned grid_for(struct op_ctx *ctx, size_t n)
-{
-    size_t all = blocks_for(n, 4 * THREADS), busy = (size_t)cuda_state_of(ctx)->multiprocessors * 16;
-    return (unsigned)(all < busy ? all : busy);
-}
-
 template <typename T, typename F>
 static void apply_to(struct op_ctx *ctx, size_t n, const T *a, const T *b, T *to, F f)
 {
     bool aligned = !(((uintptr_t)a | (uintptr_t)b | (uintptr_t)to) % (4 * sizeof(T)));
-    launch(ctx, grid_for(ctx, n), THREADS, 0, aligned ? apply<4, T, F> : apply<1, T, F>, n, a, b, to, f);
+    launch(ctx, busy_blocks(ctx, n, 4 * THREADS, 16), THREADS, 0, aligned ? apply<4, T, F> : apply<1, T, F>,
+           n, a, b, to, f);
 }
 
 template <typename F>
@@ -154,7 +148,7 @@ void cuda_dropout(struct op_ctx *ctx, size_t n, const struct op_dropout *p, cons
     bool aligned = !(((uintptr_t)x | (uintptr_t)y) % (4 * element));
     by_act(ctx, [&](auto *type) {
         using T = std::remove_reference_t<decltype(*type)>;
-        launch(ctx, grid_for(ctx, n), THREADS, 0, aligned ? drop<true, T> : drop<false, T>, n, mask,
-               (const T *)x, (T *)y);
+        launch(ctx, busy_blocks(ctx, n, 4 * THREADS, 16), THREADS, 0,
+               aligned ? drop<true, T> : drop<false, T>, n, mask, (const T *)x, (T *)y);
     });
 }

@@ -129,13 +129,6 @@ static __global__ void __launch_bounds__(WALK_THREADS)
     }
 }
 
-/* Blocks for rows, `down` to a block at a time, `each` a multiprocessor: whole rounds of what ptxas lets fit there. */
-static unsigned row_blocks(struct op_ctx *ctx, size_t rows, unsigned down, unsigned each)
-{
-    size_t all = (rows + down - 1) / down, busy = (size_t)cuda_state_of(ctx)->multiprocessors * each;
-    return (unsigned)(all < busy ? all : busy);
-}
-
 /* Calls f(width<N>()) with N vectors of V for each of up to 32 lanes that hold D columns, or wide() where none does. */
 template <int V, typename F, typename G> static void by_row(size_t D, F f, G wide)
 {
@@ -166,11 +159,11 @@ void cuda_layer_norm(struct op_ctx *ctx, size_t rows, size_t D, size_t ldy, cons
             auto lanes = [&](auto vectors) {
                 constexpr int N = decltype(vectors)::V;
                 dim3 block = row_block(D, V * N);
-                launch(ctx, row_blocks(ctx, rows, block.y, 10), block, 0, norm_rows<T, V, N>, rows, D, ldy,
+                launch(ctx, busy_blocks(ctx, rows, block.y, 10), block, 0, norm_rows<T, V, N>, rows, D, ldy,
                        (const T *)x, gamma, beta, (T *)y, mean, rstd);
             };
             auto wide = [&] {
-                launch(ctx, row_blocks(ctx, rows, 1, 8), WALK_THREADS, 0, norm_wide<T, V>, rows, D, ldy,
+                launch(ctx, busy_blocks(ctx, rows, 1, 8), WALK_THREADS, 0, norm_wide<T, V>, rows, D, ldy,
                        (const T *)x, gamma, beta, (T *)y, mean, rstd);
             };
             by_row<V>(D, lanes, wide);
@@ -324,7 +317,7 @@ static void launch_gradient_wide(struct op_ctx *ctx, size_t rows, size_t D, size
         return;
     launch_sums(ctx, &walk, row, 1, D, partial);
     launch_finish<2>(ctx, done, 1, walk.grid.y, D, partial);
-    launch(ctx, row_blocks(ctx, rows, 1, 8), WALK_THREADS, 0, gradient_wide<T, V>, rows, D, lddy, x, gamma,
+    launch(ctx, busy_blocks(ctx, rows, 1, 8), WALK_THREADS, 0, gradient_wide<T, V>, rows, D, lddy, x, gamma,
            mean, rstd, dy, dx, accumulate);
 }
 
@@ -341,7 +334,7 @@ void cuda_layer_norm_backward(struct op_ctx *ctx, size_t rows, size_t D, size_t 
             auto lanes = [&](auto vectors) {
                 constexpr int N = decltype(vectors)::V;
                 dim3 block = row_block(D, V * N);
-                unsigned blocks = row_blocks(ctx, rows, block.y, 6);
+                unsigned blocks = busy_blocks(ctx, rows, block.y, 6);
                 float *partial = (float *)cuda_scratch_or_note(ctx, (size_t)blocks * 2 * D * sizeof(float));
                 if (!partial)
                     return;

@@ -69,8 +69,7 @@ static void finish(struct op_ctx *ctx, const struct op_linear *p, const act *x, 
     size_t four = 4 * act_size(ctx);
     bool aligned = !(p->N % 4 || ldx % 4 || ldr % 4 || ldy % 4 ||
                      ((uintptr_t)x | (uintptr_t)p->residual | (uintptr_t)y) % four);
-    size_t blocks = blocks_for(p->M, THREADS / WARP), busy = (size_t)cuda_state_of(ctx)->multiprocessors * 16;
-    unsigned grid = (unsigned)(blocks < busy ? blocks : busy);
+    unsigned grid = busy_blocks(ctx, p->M, THREADS / WARP, 16);
     struct dropout_mask mask = dropout_mask_of(&p->dropout);
     by_act(ctx, [&](auto *type) {
         using T = std::remove_reference_t<decltype(*type)>;
@@ -184,7 +183,7 @@ static __global__ void __launch_bounds__(THREADS)
 static size_t pieces_of(const struct op_ctx *ctx, const struct op_linear *p)
 {
     size_t tiles = (size_t)blocks_for(p->N, SPLIT_TILE) * blocks_for(p->K, SPLIT_TILE);
-    size_t wanted = 2 * (size_t)cuda_state_of((struct op_ctx *)ctx)->multiprocessors / tiles;
+    size_t wanted = 2 * (size_t)cuda_state_of(ctx)->multiprocessors / tiles;
     size_t most = p->M / SPLIT_ROWS;
     return wanted < most ? wanted : most;
 }

@@ -80,12 +80,6 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-static unsigned grid_for(struct op_ctx *ctx, size_t threads)
-{
-    size_t all = blocks_for(threads, THREADS), busy = (size_t)cuda_state_of(ctx)->multiprocessors * 16;
-    return (unsigned)(all < busy ? all : busy);
-}
-
 void cuda_adamw(struct op_ctx *ctx, const struct op_adamw *o, size_t n, float *p, const float *g, float *m,
                 float *v)
 {
@@ -100,7 +94,7 @@ void cuda_adamw(struct op_ctx *ctx, const struct op_adamw *o, size_t n, float *p
     bool aligned = !(((uintptr_t)p | (uintptr_t)g | (uintptr_t)m | (uintptr_t)v) % sizeof(float4) ||
                      (uintptr_t)copy % (4 * sizeof(bf16)));
     size_t fours = aligned ? n / 4 * 4 : 0, rest = n - fours;
-    launch(ctx, grid_for(ctx, fours / 4), THREADS, 0, adamw4, fours, a, p, g, m, v, copy);
-    launch(ctx, grid_for(ctx, rest), THREADS, 0, adamw1, rest, a, p + fours, g + fours, m + fours, v + fours,
-           copy ? copy + fours : NULL);
+    launch(ctx, busy_blocks(ctx, fours / 4, THREADS, 16), THREADS, 0, adamw4, fours, a, p, g, m, v, copy);
+    launch(ctx, busy_blocks(ctx, rest, THREADS, 16), THREADS, 0, adamw1, rest, a, p + fours, g + fours,
+           m + fours, v + fours, copy ? copy + fours : NULL);
 }

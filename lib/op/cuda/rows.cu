@@ -188,9 +188,7 @@ void cuda_sum_frames(struct op_ctx *ctx, size_t B, size_t n, const act *x, act *
         typedef std::remove_reference_t<decltype(*type)> T;
         by_width<T>(n | place<T>(x) | place<T>(y), [&](auto w) {
             constexpr int V = decltype(w)::V;
-            size_t all = blocks_for(n / V, WALK_THREADS),
-                   busy = (size_t)cuda_state_of(ctx)->multiprocessors * 16;
-            launch(ctx, (unsigned)(all < busy ? all : busy), WALK_THREADS, 0, frames<T, V>, B, n,
+            launch(ctx, busy_blocks(ctx, n / V, WALK_THREADS, 16), WALK_THREADS, 0, frames<T, V>, B, n,
                    (const T *)x, (T *)y);
         });
     });

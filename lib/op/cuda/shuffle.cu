@@ -111,7 +111,7 @@ template <typename T, bool back>
 static void shuffle(struct op_ctx *ctx, size_t B, size_t h, size_t w, size_t C, size_t p, size_t ldy,
                     const T *x_side, const T *y_side, const T *from, T *to)
 {
-    size_t most = (size_t)cuda_state_of(ctx)->multiprocessors * 16, patches = B * h * w;
+    size_t patches = B * h * w;
     struct shuffle s = {patches, w, ldy ? ldy : C, (unsigned)C, (unsigned)p, (unsigned)(p * p)};
     s.by_C = divisor_of(s.C);
     s.by_p = divisor_of(s.p);
@@ -120,14 +120,12 @@ static void shuffle(struct op_ctx *ctx, size_t B, size_t h, size_t w, size_t C, 
     s.row = (unsigned)((s.pp * sizeof(T) + 3) / 4 | 1) * (unsigned)(4 / sizeof(T));
     size_t bytes = (size_t)s.C * s.row * sizeof(T);
     if (bytes > 40 * 1024) {
-        size_t blocks = blocks_for(patches * C * p * p, WALK_THREADS);
-        launch(ctx, (unsigned)(blocks < most ? blocks : most), WALK_THREADS, 0, shuffle_elements<T, back>, s,
-               from, to);
+        launch(ctx, busy_blocks(ctx, patches * C * p * p, WALK_THREADS, 16), WALK_THREADS, 0,
+               shuffle_elements<T, back>, s, from, to);
         return;
     }
-    unsigned blocks = (unsigned)(patches < most ? patches : most);
     bool x_pairs = !((s.pp | place<T>(x_side)) & 1), y_pairs = !((s.C | s.ldy | place<T>(y_side)) & 1);
-    launch(ctx, blocks, WALK_THREADS, bytes,
+    launch(ctx, busy_blocks(ctx, patches, 1, 16), WALK_THREADS, bytes,
            x_pairs   ? y_pairs ? shuffle_patches<T, 2, 2, back> : shuffle_patches<T, 2, 1, back>
              : y_pairs ? shuffle_patches<T, 1, 2, back>
                      : shuffle_patches<T, 1, 1, back>,

@@ -4,9 +4,7 @@
 
 unsigned cuda_sum_blocks(const struct op_ctx *ctx, size_t n)
 {
-    size_t all = blocks_for(n, SUM_THREADS);
-    size_t busy = (size_t)cuda_state_of((struct op_ctx *)ctx)->multiprocessors * 8;
-    return (unsigned)(all < busy ? all : busy);
+    return busy_blocks(ctx, n, SUM_THREADS, 8);
 }
 
 size_t cuda_shares_size(size_t blocks, size_t sums)
