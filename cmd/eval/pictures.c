@@ -85,7 +85,7 @@ static int draw_row(struct picture *p, const struct contest *c, const struct bat
     if (p->map) {
         sheet_heat(&p->sheet, column, row, p->map, p->map_w, p->map_h);
         sheet_marks(&p->sheet, column, row, s[row].uv, s[row].n);
-        sheet_caption(&p->sheet, column, row, "importance");
+        sheet_caption(&p->sheet, column, row, "importance 0..1");
     }
     return 0;
 }

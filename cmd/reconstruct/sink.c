@@ -82,7 +82,7 @@ static void draw_panels(struct sink *s, const struct frame *row, const float *ma
     sheet_caption(&s->sheet, 1, 0, caption);
     sheet_heat(&s->sheet, 2, 0, map, s->map_w, s->map_h);
     sheet_marks(&s->sheet, 2, 0, row->uv, row->samples_n);
-    sheet_caption(&s->sheet, 2, 0, "importance");
+    sheet_caption(&s->sheet, 2, 0, "importance 0..1");
 }
 
 static int write_film(struct sink *s, int flush, struct err *e)

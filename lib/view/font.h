@@ -1,4 +1,4 @@
-/* Capitals, digits and a few signs, five by seven, for captions. */
+/* Letters, digits and a few signs, five by seven, for captions. */
 #ifndef SGAPS_VIEW_FONT_H
 #define SGAPS_VIEW_FONT_H
 
@@ -6,7 +6,7 @@
 
 enum { FONT_WIDTH = 5, FONT_HEIGHT = 7 };
 
-/* Seven rows, the leftmost pixel in bit 4. Small letters become capitals, what is not there a space. */
+/* Seven rows, the leftmost pixel in bit 4. What is not there is a space. */
 const uint8_t *font_glyph(char c);
 
 #endif

@@ -1,5 +1,6 @@
 #include "view/sheet.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 #include "view/colour.h"
 #include "view/font.h"
 
-enum { MARGIN = 6, CAPTION = 14, LIMIT = 1 << 14, SHARP = 224 };
+enum { MARGIN = 6, CAPTION = 14, LIMIT = 1 << 14, SHARP = 224, DOT = 8 };
 static const uint8_t background[3] = {28, 28, 32}, ink[3] = {230, 230, 230}, unseen[3] = {20, 24, 58};
 
 int sheet_init(struct sheet *s, uint32_t W, uint32_t H, uint32_t columns, uint32_t rows, uint32_t zoom,
@@ -64,11 +65,25 @@ static void put(struct sheet *s, uint32_t column, uint32_t row, uint32_t x, uint
     }
 }
 
-/* At the pixel that a sample lies in. */
-static void put_at(struct sheet *s, uint32_t column, uint32_t row, const float uv[2], const uint8_t rgb[3])
+/* A square of `side` screen pixels around the middle of the frame pixel that uv lies in, cut at the panel's edge. */
+static void square(struct sheet *s, uint32_t column, uint32_t row, const float uv[2], int side,
+                   const uint8_t rgb[3])
 {
-    uint32_t x = (uint32_t)(uv[0] * (float)s->W), y = (uint32_t)(uv[1] * (float)s->H);
-    put(s, column, row, x < s->W ? x : s->W - 1, y < s->H ? y : s->H - 1, rgb);
+    uint32_t x0, y0, fx = (uint32_t)(uv[0] * (float)s->W), fy = (uint32_t)(uv[1] * (float)s->H);
+    int zoom = (int)s->zoom, w = (int)s->W * zoom, h = (int)s->H * zoom;
+    int left = (int)(fx < s->W ? fx : s->W - 1) * zoom + (zoom - side) / 2;
+    int top = (int)(fy < s->H ? fy : s->H - 1) * zoom + (zoom - side) / 2;
+    origin(s, column, row, &x0, &y0);
+    for (int y = top < 0 ? 0 : top; y < top + side && y < h; y++)
+        for (int x = left < 0 ? 0 : left; x < left + side && x < w; x++)
+            memcpy(s->rgb + 3 * ((y0 + (size_t)y) * s->width + x0 + (size_t)x), rgb, 3);
+}
+
+/* As large as can be told apart where n samples lie evenly: a quarter of their distance, and no less than a pixel. */
+static int dot_side(const struct sheet *s, size_t n)
+{
+    double side = n ? sqrt((double)s->W * s->H / (double)n) * s->zoom / 4 : 0;
+    return side <= s->zoom ? (int)s->zoom : side > DOT ? DOT : (int)side;
 }
 
 void sheet_grey(struct sheet *s, uint32_t column, uint32_t row, const uint8_t *frame)
@@ -109,16 +124,21 @@ void sheet_samples(struct sheet *s, uint32_t column, uint32_t row, const float *
     for (uint32_t y = 0; y < s->H; y++)
         for (uint32_t x = 0; x < s->W; x++)
             put(s, column, row, x, y, unseen);
+    int side = dot_side(s, n);
     for (size_t i = 0; i < n; i++) {
         const uint8_t rgb[3] = {value[i], value[i], value[i]};
-        put_at(s, column, row, uv + 2 * i, rgb);
+        square(s, column, row, uv + 2 * i, side, rgb);
     }
 }
 
 void sheet_marks(struct sheet *s, uint32_t column, uint32_t row, const float *uv, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        put_at(s, column, row, uv + 2 * i, colour_mark);
+    int side = dot_side(s, n);
+    for (size_t i = 0; i < n; i++) {
+        if (side > 3) /* a rim, or they drown in the bright end of the map */
+            square(s, column, row, uv + 2 * i, side, background);
+        square(s, column, row, uv + 2 * i, side > 3 ? side - 2 : side, colour_mark);
+    }
 }
 
 void sheet_caption(struct sheet *s, uint32_t column, uint32_t row, const char *text)

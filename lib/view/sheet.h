@@ -2,7 +2,7 @@
  *
  *     struct sheet s;
  *     sheet_init(&s, W, H, 6, 3, 2, &e);           6 columns, 3 rows, pixels drawn 2 x 2
- *     sheet_grey(&s, 0, 0, frame);  sheet_heat(&s, 5, 0, map, w, h);  sheet_caption(&s, 0, 0, "TRUTH");
+ *     sheet_grey(&s, 0, 0, frame);  sheet_heat(&s, 5, 0, map, w, h);  sheet_caption(&s, 0, 0, "truth");
  *     sheet_write(&s, "out.png", &e);  sheet_release(&s); */
 #ifndef SGAPS_VIEW_SHEET_H
 #define SGAPS_VIEW_SHEET_H
@@ -33,12 +33,12 @@ void sheet_heat(struct sheet *s, uint32_t column, uint32_t row, const float *map
 /* |a-b| of two frames as heat; `full` is the difference drawn brightest. */
 void sheet_error(struct sheet *s, uint32_t column, uint32_t row, const uint8_t *a, const uint8_t *b,
                  double full);
-/* Only the sampled pixels, on dark blue. */
+/* Only the sampled pixels, on dark blue; few of them as dots larger than a pixel. */
 void sheet_samples(struct sheet *s, uint32_t column, uint32_t row, const float *uv, const uint8_t *value,
                    size_t n);
 /* Where samples lie, on top of what the panel shows. */
 void sheet_marks(struct sheet *s, uint32_t column, uint32_t row, const float *uv, size_t n);
-/* Above the panel; letters, digits and " .-+%/:=" in capitals, cut at the panel's width. */
+/* Above the panel; letters, digits and " .-+%/:=", cut at the panel's width. */
 void sheet_caption(struct sheet *s, uint32_t column, uint32_t row, const char *text);
 int sheet_write(const struct sheet *s, const char *path, struct err *e);
 

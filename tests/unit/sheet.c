@@ -59,11 +59,28 @@ int main(void)
     ok(!memcmp(pixel(&s, 1, 1, 2, 2), colour_mark, 3) && !memcmp(pixel(&s, 1, 1, 4, 3), colour_mark, 3) &&
            pixel(&s, 1, 1, 1, 2)[0] == a[2 * W + 1],
        "marks lie on top of a frame");
+    struct sheet wide;
+    ok(!sheet_init(&wide, 40, 40, 1, 1, 2, &e), "a panel with room");
+    sheet_samples(&wide, 0, 0, uv, value, 2);
+    ok(pixel(&wide, 0, 0, 20, 20)[0] == 200 && pixel(&wide, 0, 0, 19, 19)[0] == 200 &&
+           pixel(&wide, 0, 0, 18, 20)[0] < 40 && pixel(&wide, 0, 0, 38, 38)[0] == 100 &&
+           pixel(&wide, 0, 0, 40, 39)[0] == pixel(&wide, 0, 0, 41, 0)[0],
+       "few samples are dots larger than a pixel, cut at the panel's edge");
+    sheet_marks(&wide, 0, 0, uv, 1);
+    ok(!memcmp(pixel(&wide, 0, 0, 20, 20), colour_mark, 3) && pixel(&wide, 0, 0, 22, 20)[0] < 40,
+       "a mark has a rim");
+    sheet_release(&wide);
     ok(sheet_zoom(112, 112) == 2 && sheet_zoom(64, 32) == 4 && sheet_zoom(640, 480) == 1,
        "small frames are enlarged");
     sheet_caption(&s, 2, 1, "a caption much longer than the panel is wide");
-    ok(font_glyph('a') == font_glyph('A') && font_glyph('A')[0] && !font_glyph('~')[0],
-       "captions in capitals");
+    int drawn = 0, alike = 0;
+    for (const char *c = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-+%/:="; *c; c++) {
+        drawn += memcmp(font_glyph(*c), font_glyph(' '), FONT_HEIGHT) != 0;
+        for (const char *d = c + 1; *d; d++)
+            alike += !memcmp(font_glyph(*c), font_glyph(*d), FONT_HEIGHT);
+    }
+    ok(drawn == 69 && !alike && !memcmp(font_glyph('~'), font_glyph(' '), FONT_HEIGHT),
+       "every letter, digit and sign looks like itself alone, others like a space");
     char path[] = "/tmp/sgaps-sheet-XXXXXX";
     int fd = mkstemp(path);
     close(fd);
