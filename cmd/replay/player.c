@@ -222,6 +222,10 @@ static void take_ack(struct player *p, const struct answer *a)
     f->acknowledged++;
     tally_add(&f->models, *a->model_version ? a->model_version : "?");
     p->max_state = a->max_state_dim ? (size_t)a->max_state_dim : SIZE_MAX;
+    size_t keys = p->play->o->key_count ? p->play->o->key_count : 1;
+    if (p->i < keys && !a->checkpoint_loaded && strcmp(a->checkpoint_key, "default"))
+        log_warning("the server has no checkpoint of the key '%s': %s rebuilds instead", a->checkpoint_key,
+                    a->model_version);
     log_note("session %zu: %s, key %s%s, model %s, %llu samples at %ux%u", p->i, a->session_id,
              a->checkpoint_key, a->checkpoint_loaded ? "" : " (not its own)", a->model_version,
              (unsigned long long)a->sample_count, a->width, a->height);

@@ -129,6 +129,13 @@ void serve_announce(const struct server_options *o, int port)
 
 /* --- --dry-run --- */
 
+static void describe_model(const char *key, const struct model_config *c, const uint32_t size[2])
+{
+    int same = c->resolution[0] == size[0] && c->resolution[1] == size[1];
+    printf("  %s: %s, trained at %ux%u%s\n", key, c->name, c->resolution[1], c->resolution[0],
+           same ? "" : ", which is not server.resolution");
+}
+
 /* 1: there is a checkpoint of this key and it would be refused. */
 static int describe_checkpoint(const struct server_options *o, const char *key)
 {
@@ -143,7 +150,7 @@ static int describe_checkpoint(const struct server_options *o, const char *key)
         if (refused)
             printf("  %s: refused: %s\n", key, e.text);
         else
-            printf("  %s: %s\n", key, spt_config(recon_model(recon))->name);
+            describe_model(key, spt_config(recon_model(recon)), o->config->server.resolution);
         if (!refused)
             recon_close(recon);
     }

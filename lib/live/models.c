@@ -47,6 +47,7 @@ struct models {
     int threads;
     enum op_precision precision;
     size_t memory;
+    uint32_t W, H;
     cJSON *variants; /* key: [checkpoint, ...] */
     struct weights *linear;
     struct handle *plain; /* linear as a model */
@@ -159,8 +160,18 @@ static void evict(struct models *m)
 
 /* --- the loader thread --- */
 
+/* A network works at any size, and knows things by their place and width at the one that it was trained at. */
+static void warn_of_size(const struct models *m, const char *name, const struct weights *w)
+{
+    const uint32_t *trained = spt_config(recon_model(w->recon))->resolution;
+    if (m->W && m->H && (trained[0] != m->H || trained[1] != m->W))
+        log_warning("checkpoint %s was trained at %ux%u and rebuilds %ux%u here, where it knows less: --set "
+                    "server.resolution=[%u,%u] is its own size",
+                    name, trained[1], trained[0], m->W, m->H, trained[0], trained[1]);
+}
+
 /* Puts what was read into the slot, unless it is what is there already. */
-static void slot_take(struct slot *s, struct weights *fresh)
+static void slot_take(const struct models *m, struct slot *s, struct weights *fresh)
 {
     struct weights *old = s->weights;
     if (old && !strcmp(old->sha256, fresh->sha256) && !strcmp(old->version, fresh->version)) {
@@ -169,6 +180,7 @@ static void slot_take(struct slot *s, struct weights *fresh)
     }
     if (old)
         log_note("checkpoint %s: %s takes the place of %s", s->name, fresh->version, old->version);
+    warn_of_size(m, s->name, fresh);
     s->weights = fresh;
     weights_release(old);
 }
@@ -200,7 +212,7 @@ static struct slot *look(struct models *m, const char *name)
         s->mark = file_mark_young(&mark) || r == ERR_TEMPFAIL ? (struct file_mark){0} : mark;
     }
     if (fresh)
-        slot_take(s, fresh);
+        slot_take(m, s, fresh);
     if (r && !quiet)
         log_warning("%s%s", e.text, s->weights ? ": the version before it serves on" : "");
     free(path);
@@ -389,6 +401,8 @@ static int fill(struct models *m, const struct models_options *o, struct err *e)
     m->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
     m->precision = o->precision;
     m->memory = o->memory ? o->memory : DEFAULT_MEMORY;
+    m->W = o->W;
+    m->H = o->H;
     int r = mem_string(&m->device, o->device, e);
     if (!r && o->dir && !(m->root = realpath(o->dir, NULL)))
         r = err_set(e, ERR_NOINPUT, "%s: the folder of the checkpoints: %s", o->dir, strerror(errno));

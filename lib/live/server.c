@@ -215,7 +215,9 @@ static int open_engine(struct server *v, struct err *e)
                                     .threads = v->o.threads,
                                     .precision = v->o.precision,
                                     .memory = (size_t)v->c->server.model_memory_mb << 20,
-                                    .variants = v->c->server.variants};
+                                    .variants = v->c->server.variants,
+                                    .W = v->c->server.resolution[1],
+                                    .H = v->c->server.resolution[0]};
     struct engine_handlers h = {v, session_result, session_failed, on_lost};
     int r = models_open(&v->models, &models, e);
     return r ? r : engine_open(&v->engine, v->c, v->models, &h, e);

@@ -98,6 +98,7 @@ setup() {
     sgaps-replay rec.h5 $url --sessions 4 --count 2 --fps 50 --checkpoint-key a --checkpoint-key b -v --json 2>notes >keys.json
     [ "$(grep -c 'key a (not its own)' notes)" -eq 2 ]
     [ "$(grep -c 'key b (not its own)' notes)" -eq 2 ]
+    [ "$(grep -c "the server has no checkpoint of the key '[ab]': linear rebuilds instead" notes)" -eq 2 ]
     run --separate-stderr sgaps-replay rec.h5 $url --checkpoint-key ../x --count 2 --json
     [ "$status" -eq 1 ]
     [[ $stderr == *"INVALID_CHECKPOINT_KEY: checkpoint_key"* ]]

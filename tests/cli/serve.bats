@@ -24,11 +24,12 @@ setup() {
     cp "$SGAPS_ROOT/tests/golden/tiny/checkpoint.h5" runs/good/best.h5
     run -65 --separate-stderr sgaps-serve --dry-run -p 4711 --checkpoints runs --record data
     [[ $output == *":4711/ws/stream"* ]]
-    [[ $output == *"good: "* ]]
+    [[ $output == *"good: "*", trained at 64x64, which is not server.resolution"* ]]
     [[ $output == *"bad: refused: "* ]]
     [ ! -e data ]
     rm -r runs/bad
-    sgaps-serve --dry-run --checkpoints runs
+    run sgaps-serve --dry-run --checkpoints runs --set server.resolution=[64,64]
+    [[ $output == *"trained at 64x64" ]]
 }
 
 @test "--dry-run refuses what a start would refuse" {

@@ -217,6 +217,19 @@ asyncio.run(two_checkpoints(server))
 asyncio.run(resume(server))
 tap.same(server.stop(), 0, "SIGTERM ends with 0")
 
+
+
+async def another_size():
+    async with Client(server.url) as c:
+        tap.same((await c.start("alpha"))["resolution"], [64, 48], "frames have the server's size")
+
+
+server = Server("--checkpoints", models, "--set", "server.resolution=[48,64]")
+asyncio.run(another_size())
+tap.ok(eventually(lambda: server.find("(alpha was trained at 32x32 and rebuilds 64x48)")),
+       "and it warns of a checkpoint that was trained at another one", server.lines)
+server.stop()
+
 server = Server("--set", "server.max_sessions=2")
 asyncio.run(no_checkpoint(server))
 asyncio.run(full(server))
