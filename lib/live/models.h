@@ -33,7 +33,7 @@ struct models_options {
     enum op_precision precision;
     size_t memory;        /* bytes of weights and activations kept; 0: 2 GiB */
     const char *variants; /* JSON of server.variants: key -> [checkpoint, ...], taken in turn; NULL */
-    uint32_t W, H;        /* at which frames will be rebuilt: a checkpoint of another size is warned of; 0: any */
+    uint32_t W, H; /* at which frames will be rebuilt: a checkpoint of another size is warned of; 0: any */
 };
 int models_open(struct models **m, const struct models_options *o, struct err *e);
 void models_close(struct models *m);
