@@ -110,7 +110,7 @@ static int fill_row(struct row *row, struct recording *r, size_t session, size_t
 static int run_session(struct recording *r, size_t session, struct batch *b, struct err *e)
 {
     const struct session_info *s = recording_session(r, session);
-    if (!s->has_samples)
+    if (!s->has_samples && s->T)
         return err_set(e, ERR_DATA,
                        "%s: /sessions/%s: has no samples to reconstruct from (sgaps-sample takes them)",
                        recording_path(r), s->id);

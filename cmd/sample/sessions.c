@@ -25,7 +25,7 @@ static int sample_one_session(struct job *j, struct recording *in, size_t sessio
     const struct session_info *s = recording_session(in, session);
     struct session_info out = *s;
     uint8_t *keep = NULL;
-    if (!s->K)
+    if (!s->K && s->T)
         return err_set(e, ERR_DATA, "%s: /sessions/%s: no full frames to take samples from",
                        recording_path(in), s->id);
     if (j->n > (size_t)s->W * s->H)

@@ -66,6 +66,22 @@ int recording_add(struct recording *r, const char *id, const char *key, const ch
     return 0;
 }
 
+static void session_release(struct recording *r, struct session *s)
+{
+    recording_close_session(r, s);
+    older_release(s->older);
+    free(s->id);
+    free(s->checkpoint_key);
+    free(s->client_name);
+    free(s->frame_row);
+    free(s->state_names);
+}
+
+void recording_drop_last(struct recording *r)
+{
+    session_release(r, &r->session[--r->sessions]);
+}
+
 /* --- members of a group --- */
 
 struct members {
@@ -494,16 +510,8 @@ void recording_close(struct recording *r)
     if (!r)
         return;
     h5_begin();
-    for (size_t i = 0; i < r->sessions; i++) {
-        struct session *s = &r->session[i];
-        recording_close_session(r, s);
-        older_release(s->older);
-        free(s->id);
-        free(s->checkpoint_key);
-        free(s->client_name);
-        free(s->frame_row);
-        free(s->state_names);
-    }
+    while (r->sessions)
+        recording_drop_last(r);
     for (size_t i = 0; i < r->attributes; i++) {
         free(r->attribute[i].name);
         free(r->attribute[i].text);

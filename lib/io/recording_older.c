@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "io/recording_private.h"
@@ -213,7 +214,7 @@ static void key_of(const char *path, char *key, size_t size)
 int older_open(struct recording *r, struct err *e)
 {
     char **names = NULL, key[256];
-    size_t n = 0;
+    size_t n = 0, empty = 0;
     key_of(r->path, key, sizeof key);
     int bad = recording_members(r->file, SESSION_LIMIT, &names, &n, e);
     for (size_t i = 0; i < n; i++) {
@@ -227,6 +228,11 @@ int older_open(struct recording *r, struct err *e)
                 s->info.older = s->info.has_frame_id = 1;
                 bad = look_at_frames(r, s, frames, e);
             }
+            if (!bad && !s->info.T) { /* a client that came and went; nothing tells the size of its frames */
+                log_note("%s: /%s: has no frames and is left out", r->shown, names[i]);
+                recording_drop_last(r);
+                empty++;
+            }
             H5Gclose(frames);
         }
         if (group >= 0)
@@ -235,6 +241,8 @@ int older_open(struct recording *r, struct err *e)
     }
     free(names);
     H5Eclear2(H5E_DEFAULT);
+    if (!bad && empty && !r->sessions)
+        return err_set(e, ERR_DATA, "%s: holds no frames: its %zu sessions are empty", r->shown, empty);
     return bad;
 }
 

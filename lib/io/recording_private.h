@@ -72,6 +72,7 @@ int recording_fault(struct recording *r, const struct err *e);
 /* A new session at the end of the list, its texts copied. */
 int recording_add(struct recording *r, const char *id, const char *key, const char *client,
                   struct session **s, struct err *e);
+void recording_drop_last(struct recording *r);
 /* The session with its datasets open. */
 int recording_use(struct recording *r, size_t session, struct session **s, struct err *e);
 /* Puts "file: /sessions/id/" in front. */

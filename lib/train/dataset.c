@@ -71,6 +71,8 @@ static int add_sessions(struct dataset *d, size_t file, struct err *e)
         code = mem_string(&d->uuid, uuid ? uuid : "", e);
     for (size_t s = 0; s < n && !code; s++) {
         const struct session_info *info = recording_session(r, s);
+        if (!info->T) /* says nothing, not even which loss suits */
+            continue;
         code = mem_grow(&d->sessions, &d->session_capacity, d->session_count + 1, sizeof *d->sessions,
                         "sessions", e);
         if (code)
