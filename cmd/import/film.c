@@ -100,8 +100,7 @@ static void film_close(struct film *f)
 static int append(struct job *job, const struct session_info *info, const struct state_table *table,
                   const struct film *film, size_t t, uint8_t *scaled, struct err *e)
 {
-    struct frame frame = {.frame_id = (int64_t)t,
-                          .timestamp = film->fps > 0 ? (double)t / film->fps : (double)t};
+    struct frame frame = {.frame_id = (int64_t)t, .timestamp = (double)t / film->fps};
     if (table->rows && t >= table->rows)
         return err_set(e, ERR_DATA, "%s: has %zu rows, the film more frames", table->path, table->rows);
     if (table->rows) {
@@ -160,7 +159,7 @@ int import_film(struct job *job, struct peek_file *stream, const char *const *na
     if (!bad && job->state_path)
         bad = state_table_read(&table, job->state_path, SENTINEL, e);
     if (!bad) {
-        film.fps = job->fps > 0 ? job->fps : film.fps;
+        film.fps = job->fps > 0 ? job->fps : film.fps > 0 ? film.fps : RECORDING_USUAL_FPS;
         info.fps = film.fps / (double)job->stride;
         info.S = table.columns;
         info.state_names = (const char *const *)table.names;

@@ -5,9 +5,6 @@
 #include "base/mem.h"
 #include "clean/clean.h"
 
-/* Where a recording does not say: the configuration's target_fps. */
-#define USUAL_FPS 10.0
-
 /* What a pass over the states gathers for each column. */
 struct column_sums {
     size_t n;
@@ -87,7 +84,7 @@ static double step_velocity(const struct clean *c, const struct clean_session *s
         return NAN;
     double dt = s->time[t] - s->time[t - 1];
     if (!(dt > 0))
-        dt = 1 / (s->fps > 0 ? s->fps : USUAL_FPS);
+        dt = 1 / (s->fps > 0 ? s->fps : RECORDING_USUAL_FPS);
     return raw ? sqrt(sum) : sqrt(sum) / dt;
 }
 

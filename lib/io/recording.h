@@ -13,6 +13,9 @@
 
 struct recording;
 
+/* Frames a second where nothing says: the default of server.target_fps. */
+#define RECORDING_USUAL_FPS 10.0
+
 struct session_info {
     const char *id, *checkpoint_key, *client_name; /* never NULL, may be "" */
     uint32_t W, H;                                 /* resolution of frames and reconstructions */

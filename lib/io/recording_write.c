@@ -151,7 +151,7 @@ static int put_session(struct recording_writer *w)
     const struct session_info *s = &w->session.info;
     hid_t g = w->session.group;
     uint32_t size[2] = {s->W, s->H}, screen[2] = {s->screen_w, s->screen_h};
-    double fps = s->fps, range = s->value_range > 0 ? s->value_range : 255;
+    double fps = s->fps > 0 ? s->fps : RECORDING_USUAL_FPS, range = s->value_range > 0 ? s->value_range : 255;
     float sentinel = s->sentinel;
     int bad = h5_put_text(g, "session_id", w->session.id);
     bad |= h5_put_text(g, "checkpoint_key", s->checkpoint_key ? s->checkpoint_key : "");
@@ -159,8 +159,7 @@ static int put_session(struct recording_writer *w)
     bad |= h5_put_number(g, "resolution", H5T_STD_U32LE, H5T_NATIVE_UINT32, size, 2);
     if (s->screen_w && s->screen_h)
         bad |= h5_put_number(g, "screen", H5T_STD_U32LE, H5T_NATIVE_UINT32, screen, 2);
-    if (fps > 0)
-        bad |= h5_put_number(g, "target_fps", H5T_IEEE_F32LE, H5T_NATIVE_DOUBLE, &fps, 1);
+    bad |= h5_put_number(g, "target_fps", H5T_IEEE_F32LE, H5T_NATIVE_DOUBLE, &fps, 1);
     bad |= h5_put_number(g, "sentinel", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, &sentinel, 1);
     bad |= h5_put_number(g, "value_range", H5T_IEEE_F32LE, H5T_NATIVE_DOUBLE, &range, 1);
     bad |= h5_put_text(g, "NX_class", "NXdata");
