@@ -197,18 +197,24 @@ static int import_next(const struct parsed *p, size_t *at, struct err *e)
         return import_film(&job, &peek, &path, 1, e);
     if (format == STREAM_PNG && !strcmp(path, "-"))
         return import_film(&job, &peek, &path, 1, e);
-    peek_close(&peek);
-    if (format != STREAM_PNG)
+    if (format != STREAM_PNG) {
+        peek_close(&peek);
         return err_set(e, ERR_DATA, "%s: is neither Y4M, PGM, PNG, NDJSON, HDF5 nor a journal",
                        !strcmp(path, "-") ? "standard input" : path);
+    }
     for (struct err quiet = {0}; *at < p->file_count && !strchr(path, '%'); ++*at) {
+        struct peek_file other = {0};
         enum stream_format next =
-            strcmp(p->files[*at], "-") ? look_at(p->files[*at], &peek, &quiet) : STREAM_UNKNOWN;
-        if (peek.f)
-            peek_close(&peek);
+            strcmp(p->files[*at], "-") ? look_at(p->files[*at], &other, &quiet) : STREAM_UNKNOWN;
+        if (other.f)
+            peek_close(&other);
         if (next != STREAM_PNG)
             break;
     }
+    if (peek.f && *at == first + 1) /* alone it may hold several */
+        return import_film(&job, &peek, &path, 1, e);
+    if (peek.f)
+        peek_close(&peek);
     return import_film(&job, NULL, p->files + first, *at - first, e);
 }
 

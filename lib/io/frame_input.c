@@ -1,4 +1,4 @@
-/* Films as streams: YUV4MPEG2, concatenated PGM, one PNG. */
+/* Films as streams: YUV4MPEG2, concatenated PGM or PNG. */
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -22,7 +22,7 @@ struct frame_input {
     size_t skip;     /* Y4M: bytes of chroma after the luma */
     int started;     /* PGM: the first header was read already */
     unsigned depth;  /* PGM: its largest value */
-    uint8_t *pixels; /* PNG: the picture; PGM: a row of 16-bit values */
+    uint8_t *pixels; /* PNG: the first picture */
 };
 
 static int fault(const struct frame_input *in, struct err *e, const char *what)
@@ -261,11 +261,35 @@ static int pgm_read(struct frame_input *in, uint8_t *out, struct err *e)
     return 1;
 }
 
-/* --- one PNG --- */
+/* --- PNG --- */
 
 static size_t read_peeked(void *source, void *out, size_t n)
 {
     return peek_read(source, out, n);
+}
+
+/* libpng takes a picture's bytes and not one more, so the next begins where it stopped. */
+static int png_read_next(struct frame_input *in, uint8_t *out, struct err *e)
+{
+    uint32_t W = in->W, H = in->H;
+    uint8_t *pixels = in->pixels;
+    in->pixels = NULL;
+    if (!pixels) {
+        int c = getc(in->file.f);
+        if (c == EOF)
+            return ferror(in->file.f) ? (fault(in, e, ""), -1) : 0;
+        ungetc(c, in->file.f);
+        if (png_decode(read_peeked, &in->file, in->file.name, &pixels, &W, &H, e))
+            return -1;
+    }
+    int same = W == in->W && H == in->H;
+    if (same)
+        memcpy(out, pixels, (size_t)W * H);
+    else
+        err_set(e, ERR_DATA, "%s: frame %zu: is %ux%u, the first is %ux%u", in->file.name, in->frames, W, H,
+                in->W, in->H);
+    free(pixels);
+    return same ? 1 : -1;
 }
 
 /* --- all of them --- */
@@ -314,11 +338,8 @@ int frame_input_read(struct frame_input *in, uint8_t *out, struct err *e)
         r = y4m_read(in, out, e);
     else if (in->format == STREAM_PGM)
         r = pgm_read(in, out, e);
-    else {
-        r = in->frames == 0;
-        if (r)
-            memcpy(out, in->pixels, (size_t)in->W * in->H);
-    }
+    else
+        r = png_read_next(in, out, e);
     in->frames += r > 0;
     return r;
 }

@@ -33,7 +33,7 @@ void peek_close(struct peek_file *p);
 enum stream_format peek_format(const struct peek_file *p);
 
 struct frame_input;
-/* Y4M, PGM (a stream of frames) or one PNG. Takes over p. Limits: sides 1..16384. */
+/* Y4M, PGM or PNG, one frame after the other. Takes over p. Limits: sides 1..16384. */
 int frame_input_open(struct frame_input **in, struct peek_file *p, struct err *e);
 void frame_input_size(const struct frame_input *in, uint32_t *W, uint32_t *H,
                       double *fps); /* fps 0: not said */

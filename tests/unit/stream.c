@@ -121,6 +121,37 @@ static void test_pgm(void)
            "%s", e.text);
 }
 
+/* As ffmpeg's image2pipe writes them. */
+static void test_png_stream(void)
+{
+    uint8_t frames[3 * 35], back[4 * 35], other[4] = {1, 2, 3, 4}, data[4000];
+    uint32_t W = 0, H = 0;
+    double fps = 0;
+    struct err e = {0};
+    size_t n = 0, cut;
+    for (size_t i = 0; i < sizeof frames; i++)
+        frames[i] = (uint8_t)(i * 41);
+    for (int i = 0; i < 4; i++) {
+        cut = n;
+        int bad = i < 3 ? png_write(in_folder("one.png"), frames + 35 * i, 7, 5, 1, &e)
+                        : png_write(in_folder("one.png"), other, 2, 2, 1, &e);
+        FILE *f = bad ? NULL : fopen(in_folder("one.png"), "rb");
+        if (f) {
+            n += fread(data + n, 1, sizeof data - n, f);
+            fclose(f);
+        }
+    }
+    ok(read_all(put("three.png", data, cut), back, sizeof back, &W, &H, &fps, &e) == 3 && W == 7 && H == 5 &&
+           !memcmp(frames, back, sizeof frames),
+       "three pictures in one stream %s", e.text);
+    ok(read_all(put("cut.png", data, cut - 5), back, sizeof back, &W, &H, &fps, &e) == -1 &&
+           e.code == ERR_DATA,
+       "%s", e.text);
+    ok(read_all(put("other.png", data, n), back, sizeof back, &W, &H, &fps, &e) == -1 &&
+           strstr(e.text, "frame 3: is 2x2, the first is 7x5"),
+       "%s", e.text);
+}
+
 static void test_png(void)
 {
     uint8_t rgb[12] = {255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 10, 10}, *back = NULL;
@@ -200,6 +231,7 @@ int main(void)
     test_round_trip(STREAM_PGM, "a.pgm", "PGM");
     test_y4m();
     test_pgm();
+    test_png_stream();
     test_png();
     test_formats();
     char command[128];
