@@ -14,9 +14,13 @@ const double message_frame_id_limit = 9007199254740992.0;
 
 static int whole_number(struct message_reader *r, const char *name, int64_t *out)
 {
+    static const char above[] = "9007199254740993"; /* as a double it is the limit */
+    const char *from = r->s.at;
     double x;
     if (message_whole(r, name, 0, message_frame_id_limit, &x))
         return -1;
+    if (memmem(from, (size_t)(r->s.at - from), above, strlen(above)))
+        return message_refuse(r, r->usual, "%s: %s is outside [0,2^53]", name, above);
     *out = (int64_t)x;
     return 0;
 }

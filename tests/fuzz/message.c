@@ -175,7 +175,7 @@ static int right_state(const cJSON *state, const struct message *got)
     return (!state || cJSON_IsArray(state)) && (!got || got->state_n == i);
 }
 
-/* Whether a picture is a sound PNG is not the oracle's to say: 2 where it depends on that. */
+/* Whether a picture is a sound PNG, and what a rounded number was, is not the oracle's to say: 2 where it depends on that. */
 static int right_frame(const cJSON *payload, double range, const struct message *got)
 {
     int twice = 0;
@@ -192,13 +192,15 @@ static int right_frame(const cJSON *payload, double range, const struct message 
         (picture && !cJSON_IsString(picture)))
         return 0;
     int has_picture = picture && *picture->valuestring;
+    /* 2^53+1, which is outside, is 2^53 as a double. */
+    int at_limit = id->valuedouble == limit || (set && set->valuedouble == limit);
     if (!got)
-        return has_picture ? 2 : 1;
+        return has_picture || at_limit ? 2 : 1;
     return got->frame_id == (int64_t)id->valuedouble && got->timestamp == (time ? time->valuedouble : 0) &&
            got->set_id == (set ? (int64_t)set->valuedouble : -1) && !got->image == !has_picture;
 }
 
-/* 1: right, 0: not, 2: it depends on the picture. With got: whether it was read so. */
+/* 1: right, 0: not, 2: it depends. With got: whether it was read so. */
 static int right_message(const cJSON *root, double range, const struct message *got)
 {
     int twice = 0, none = 0;

@@ -43,7 +43,7 @@ cases = [
     ("u = \"0.5\"", pixels(u='"0.5"'), {BAD}),
     ("u = null", pixels(u="null"), {BAD}),
     ("frame_id = -1", text(frame_id=-1), {BAD}),
-    ("frame_id = 2^53+2", text(frame_id="9007199254740994"), {BAD}),
+    ("frame_id = 2^53+1", text(frame_id="9007199254740993"), {BAD}),
     ("frame_id = 1e300", text(frame_id="1e300"), {BAD}),
     ("frame_id = 1.5", text(frame_id=1.5), {BAD}),
     ("frame_id = \"7\"", text(frame_id="\"7\""), {BAD}),

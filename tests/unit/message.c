@@ -101,6 +101,8 @@ static void test_refused(void)
         {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":-1,\"pixels\":[]}}", "outside", DATA},
         {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":9007199254740994,\"pixels\":[]}}", "outside",
          DATA},
+        {"{\"type\":\"frame_data\",\"payload\":{\"frame_id\":9007199254740993,\"pixels\":[]}}", "outside",
+         DATA},
         {FRAME("") "x", "after the value", JSON},
         {FRAME(",\"num_pixels\":2"), "num_pixels", DATA},
         {FRAME(",\"frame_id\":1"), "twice", DATA},
