@@ -71,30 +71,16 @@ template <int HEAD> static __device__ __forceinline__ void start_rows(struct que
     }
 }
 
-/* p = scores of the warp's queries with the tile's keys, of which the first `valid` are some. */
+/* p, which are 0, become scores of the warp's queries with the tile's keys, of which the first `valid` are some. */
 template <int HEAD, int KEYS>
 static __device__ __forceinline__ void score_step(float (*p)[KEYS / 8][4], const struct query_rows<HEAD> &r,
                                                   const bf16 *tile, int valid)
 {
 #pragma unroll
-    for (int m = 0; m < 2; m++)
-#pragma unroll
-        for (int n = 0; n < KEYS / 8; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                p[m][n][i] = 0;
-#pragma unroll
-    for (int n = 0; n < KEYS / 16; n++)
-#pragma unroll
-        for (int k = 0; k < HEAD / 16; k++) {
-            uint32_t f[4];
-            tile_rows<HEAD>(f, tile, 16 * n, k);
-#pragma unroll
-            for (int m = 0; m < 2; m++) {
-                mma_16x8x16(p[m][2 * n], r.q[m][k], f);
-                mma_16x8x16(p[m][2 * n + 1], r.q[m][k], f + 2);
-            }
-        }
+    for (int n = 0; n < KEYS / 16; n++) {
+        float(*const d[2])[4] = {p[0] + 2 * n, p[1] + 2 * n};
+        add_scores<HEAD>(d, r.q, tile, 16 * n);
+    }
     if (valid >= KEYS)
         return;
     int t = threadIdx.x % 4;
@@ -172,7 +158,7 @@ static __device__ __forceinline__ void
 attend_step(struct query_rows<HEAD> &r, const struct attention_shape &s, const struct attention_place &at,
             const bf16 *tile, int row, int key)
 {
-    float p[2][KEYS / 8][4], scale = s.scale * LOG2E;
+    float p[2][KEYS / 8][4] = {}, scale = s.scale * LOG2E;
     score_step<HEAD, KEYS>(p, r, tile, at.keys - key);
     move_references<HEAD, KEYS>(r, p, scale);
 #pragma unroll
@@ -281,8 +267,9 @@ static __device__ __forceinline__ void copy_steps(bf16 *memory, int places, cons
         bf16 *tile = memory + step % places * 2 * KEYS * HEAD;
         size_t from = (size_t)step * KEYS * s.ldkv;
         int valid = at.keys - step * KEYS;
-        tile_copy<HEAD, KEYS, THREADS>(tile, at.k + from, s.ldkv, valid, s.head);
-        tile_copy<HEAD, KEYS, THREADS>(tile + KEYS * HEAD, at.v + from, s.ldkv, valid, s.head);
+        tile_copy<HEAD, KEYS, 4>(tile, at.k + from, s.ldkv, valid, s.head, threadIdx.x, THREADS);
+        tile_copy<HEAD, KEYS, 4>(tile + KEYS * HEAD, at.v + from, s.ldkv, valid, s.head, threadIdx.x,
+                                 THREADS);
     }
     copy_commit();
 }
@@ -412,7 +399,8 @@ static void choose_kernel(struct op_ctx *ctx, const struct attention_shape &s, c
 int cuda_attention(struct op_ctx *ctx, const struct op_attention *p, const act *q, const act *k, const act *v,
                    act *out, float *lse, struct err *e)
 {
-    (void)e;
+    if (attention_check(p, e))
+        return e->code;
     struct attention_shape s = attention_shape_of(p);
     bool fits = ctx->bf16 && s.head % 8 == 0 && s.head <= 64 && attention_aligned(q, s.ldq, s.q_batch) &&
                 attention_aligned(k, s.ldkv, s.kv_batch) && attention_aligned(v, s.ldkv, s.kv_batch) &&

@@ -7,7 +7,6 @@
 #ifndef SGAPS_OP_CUDA_ATTENTION_CUH
 #define SGAPS_OP_CUDA_ATTENTION_CUH
 
-#include <assert.h>
 #include <math.h>
 
 #include "op/cuda/philox.cuh"
@@ -26,11 +25,24 @@ struct attention_shape {
     struct dropout_mask dropout;
 };
 
+/* Kernels count rows and heads in 32 bits, weights and elements in 64; a grid has a block for no fewer than 16 queries or keys. */
+static inline int attention_check(const struct op_attention *p, struct err *e)
+{
+    const size_t most = 1u << 30;
+    size_t rows = p->Tq > p->Tk ? p->Tq : p->Tk, heads = p->B * p->heads;
+    if (rows <= most && heads <= most && p->head <= 1u << 20 && heads * (rows / 16 + 1) <= most)
+        return 0;
+    return err_set(
+        e, ERR_DATA,
+        "attention of %zu frames of %zu queries and %zu keys, %zu heads of %zu: more than the cuda backend "
+        "counts (take smaller batches or frames)",
+        p->B, p->Tq, p->Tk, p->heads, p->head);
+}
+
 static inline struct attention_shape attention_shape_of(const struct op_attention *p)
 {
     struct attention_shape s = {
         .ldq = p->ldq, .ldkv = p->ldkv, .q_batch = p->q_batch, .kv_batch = p->kv_batch};
-    assert(p->Tq < 1u << 30 && p->Tk < 1u << 30 && p->B * p->heads < 1u << 30 && p->head < 1u << 20);
     s.keys = p->keys;
     s.B = (int)p->B;
     s.heads = (int)p->heads;
@@ -81,13 +93,15 @@ template <int HEAD> static __device__ __forceinline__ int tile_at(int row, int u
 }
 
 /* Starts copying rows 0..ROWS-1 of `from` (rows ld apart, `head` wide) into the tile; rows from `valid` on, and columns from
- * head on, become 0. All THREADS threads of the block call it; each commits its own group. */
-template <int HEAD, int ROWS, int THREADS>
-static __device__ __forceinline__ void tile_copy(bf16 *tile, const bf16 *from, size_t ld, int valid, int head)
+ * head on, become 0. This is thread number `thread` of `threads`; each commits its own group. UNROLL: copies side by side,
+ * where there are registers for them. */
+template <int HEAD, int ROWS, int UNROLL>
+static __device__ __forceinline__ void tile_copy(bf16 *tile, const bf16 *from, size_t ld, int valid, int head,
+                                                 int thread, int threads)
 {
     constexpr int UNITS = HEAD / 8;
-#pragma unroll
-    for (int i = threadIdx.x; i < ROWS * UNITS; i += THREADS) {
+#pragma unroll UNROLL
+    for (int i = thread; i < ROWS * UNITS; i += threads) {
         int row = i / UNITS, unit = i % UNITS;
         bool inside = row < valid && unit * 8 < head;
         copy_async(tile + tile_at<HEAD>(row, unit), inside ? from + row * ld + unit * 8 : from, inside);
@@ -103,6 +117,24 @@ static __device__ __forceinline__ void tile_rows(uint32_t f[4], const bf16 *tile
 {
     int lane = threadIdx.x % WARP;
     load_matrices(f, tile + row * HEAD + tile_at<HEAD>(lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
+}
+
+/* d[m][0..1] += the scores of 32 queries, rows 16 * m.. of which are factors q[m], with the keys in a tile's rows row..row+15,
+ * eight in each. */
+template <int HEAD>
+static __device__ __forceinline__ void add_scores(float (*const d[2])[4], const uint32_t (*q)[HEAD / 16][4],
+                                                  const bf16 *tile, int row)
+{
+#pragma unroll
+    for (int k = 0; k < HEAD / 16; k++) {
+        uint32_t f[4];
+        tile_rows<HEAD>(f, tile, row, k);
+#pragma unroll
+        for (int m = 0; m < 2; m++) {
+            mma_16x8x16(d[m][0], q[m][k], f);
+            mma_16x8x16(d[m][1], q[m][k], f + 2);
+        }
+    }
 }
 
 /* The factor b of products with the tile itself (sums over its rows): rows row..row+15, columns 16 * n..: f[0..1] for

@@ -56,21 +56,6 @@ template <int HEAD> struct block_room {
 };
 static_assert(sizeof(struct block_place) % 16 == 0, "tiles are read 16 bytes at a time");
 
-/* Starts copying ROWS rows of `from` into a tile, `valid` of them; the rest and the columns from `head` on become 0. This is
- * thread number `thread` of `threads`. */
-template <int HEAD, int ROWS>
-static __device__ __forceinline__ void copy_rows(bf16 *tile, const bf16 *from, size_t ld, int valid, int head,
-                                                 int thread, int threads)
-{
-    constexpr int UNITS = HEAD / 8;
-#pragma unroll 1
-    for (int i = thread; i < ROWS * UNITS; i += threads) {
-        int row = i / UNITS, unit = i % UNITS;
-        bool inside = row < valid && unit * 8 < head;
-        copy_async(tile + tile_at<HEAD>(row, unit), inside ? from + row * ld + unit * 8 : from, inside);
-    }
-}
-
 /* Starts copying what the block needs of 16 queries. */
 template <int HEAD>
 static __device__ __forceinline__ void copy_queries(struct block_room<HEAD> *r,
@@ -78,9 +63,10 @@ static __device__ __forceinline__ void copy_queries(struct block_room<HEAD> *r,
 {
     struct query_room<HEAD> *to = r->queries + (tile & 1);
     int first = tile * QUERIES, valid = s.Tq - first, width = s.heads * s.head;
-    copy_rows<HEAD, QUERIES>(to->q, r->at.q + first * s.ldq, s.ldq, valid, s.head, threadIdx.x, blockDim.x);
-    copy_rows<HEAD, QUERIES>(to->dout, r->at.dout + (size_t)first * width, width, valid, s.head, threadIdx.x,
-                             blockDim.x);
+    tile_copy<HEAD, QUERIES, 1>(to->q, r->at.q + first * s.ldq, s.ldq, valid, s.head, threadIdx.x,
+                                blockDim.x);
+    tile_copy<HEAD, QUERIES, 1>(to->dout, r->at.dout + (size_t)first * width, width, valid, s.head,
+                                threadIdx.x, blockDim.x);
     if (threadIdx.x < QUERIES / 2)
         copy_async(to->statistics + 2 * threadIdx.x, r->at.statistics + first + 2 * threadIdx.x, true);
 }
@@ -92,8 +78,8 @@ static __device__ __forceinline__ void copy_keys(struct warp_room<HEAD> *to, con
 {
     constexpr int KEYS = warp_keys<HEAD>;
     int lane = threadIdx.x % WARP;
-    copy_rows<HEAD, KEYS>(to->k, k, ld, valid, head, lane, WARP);
-    copy_rows<HEAD, KEYS>(to->v, v, ld, valid, head, lane, WARP);
+    tile_copy<HEAD, KEYS, 1>(to->k, k, ld, valid, head, lane, WARP);
+    tile_copy<HEAD, KEYS, 1>(to->v, v, ld, valid, head, lane, WARP);
     for (int i = lane; i < KEYS; i += WARP)
         to->start[i] = i < valid ? 0.0f : MASKED;
 }

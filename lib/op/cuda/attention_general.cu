@@ -66,21 +66,6 @@ static __device__ __forceinline__ void score_tile(float (*score)[EACH], float *r
     }
 }
 
-/* The sum, or maximum, over the 16 threads of a query. */
-static __device__ __forceinline__ float half_warp_sum(float x)
-{
-    for (int offset = LANES / 2; offset; offset /= 2)
-        x += __shfl_xor_sync(ALL_LANES, x, offset);
-    return x;
-}
-
-static __device__ __forceinline__ float half_warp_max(float x)
-{
-    for (int offset = LANES / 2; offset; offset /= 2)
-        x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, offset));
-    return x;
-}
-
 /* Zeroes the dropped ones of weight[i][j]; index: of the weight (query 4 ty, first key of the tile). Of every query a thread
  * draws one block of four, and one of the half warp the seventeenth, which is begun where the row's index is no multiple of
  * four; then each asks the thread that has drawn its key's. */
@@ -153,7 +138,7 @@ static __global__ void __launch_bounds__(THREADS)
                 p[i][j] = key + tx + LANES * j < keys ? p[i][j] * s.scale : MASKED;
                 high = fmaxf(high, p[i][j]);
             }
-            high = half_warp_max(high);
+            high = warp_max<LANES>(high);
             float factor = expf(top[i] - high);
             top[i] = high;
 #pragma unroll
@@ -186,7 +171,7 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
         int mine = row + EACH * ty + i;
-        float all = half_warp_sum(total[i]), factor = (s.dropout.on ? s.dropout.scale : 1.0f) / all;
+        float all = warp_sum<LANES>(total[i]), factor = (s.dropout.on ? s.dropout.scale : 1.0f) / all;
         if (mine >= s.Tq)
             continue; /* on to the next query, whose sum all threads take part in */
         if (tx == 0 && blockIdx.y == 0)
@@ -263,8 +248,8 @@ static __global__ void __launch_bounds__(THREADS)
     }
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
-        struct importance_sums all = {half_warp_sum(sums[i].weight), half_warp_sum(sums[i].first),
-                                      half_warp_sum(sums[i].second)};
+        struct importance_sums all = {warp_sum<LANES>(sums[i].weight), warp_sum<LANES>(sums[i].first),
+                                      warp_sum<LANES>(sums[i].second)};
         int mine = row + EACH * ty + i;
         if (tx == 0 && mine < s.Tq)
             map[(size_t)b * s.Tq + mine] = importance_of(all, kind);

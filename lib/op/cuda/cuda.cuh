@@ -49,11 +49,14 @@ static inline struct cuda_state *cuda_state_of(const struct op_ctx *ctx)
 }
 
 /* Makes the context's device the calling thread's, which is the runtime's idea of where things happen. Everything that
- * moves memory or waits begins with it, and so does every pass of a network (inputs are uploaded): a context may be opened
- * in one thread and used in another, one at a time, without more ado. */
+ * moves memory, waits or launches begins with it: a context may be opened in one thread and used in another, one at a time,
+ * without more ado. */
 void cuda_use(const struct op_ctx *ctx);
 /* Scratch memory that a recording may still use: freed with the last recording. */
 void cuda_release_retired(struct op_ctx *ctx);
+/* Lets blocks of the kernel have so many bytes of dynamic shared memory on the context's device; for launch(). What was
+ * allowed once stays: a recording's launches, and those of other threads, rely on it. */
+void cuda_allow_shared(struct op_ctx *ctx, const void *kernel, size_t bytes);
 
 /* 0, or the error code with "what: the runtime's reason" in e. */
 int cuda_try(cudaError_t status, const char *what, struct err *e);
@@ -73,6 +76,7 @@ static inline void launch(struct op_ctx *ctx, dim3 grid, dim3 block, size_t shar
 {
     if (!grid.x || !grid.y || !grid.z)
         return;
+    cuda_use(ctx);
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = block;
@@ -80,10 +84,7 @@ static inline void launch(struct op_ctx *ctx, dim3 grid, dim3 block, size_t shar
     config.stream = cuda_state_of(ctx)->stream;
     /* Without asking a block has 48 KB, its static shared memory included. */
     if (shared > 32 * 1024)
-        cuda_note(ctx,
-                  cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       (int)shared),
-                  "shared memory");
+        cuda_allow_shared(ctx, (const void *)kernel, shared);
     cuda_note(ctx, cudaLaunchKernelEx(&config, kernel, P(args)...), "launch");
 }
 

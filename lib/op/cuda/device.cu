@@ -1,4 +1,5 @@
 /* The backend's door: device, memory, moves between host and device, failures. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,19 +11,19 @@
 
 enum { STAGING = 8 << 20 };
 
-/* Does the context, or the device, not come back from this? The rest is a fault of ours or a matter of memory. */
+/* Does the context, or the device, not come back from this? The rest is a fault of ours, a matter of memory, or a recording
+ * that cannot be made. */
 static bool is_lost(cudaError_t status)
 {
     switch (status) {
     case cudaErrorMemoryAllocation:
     case cudaErrorInvalidValue:
     case cudaErrorInvalidConfiguration:
+    case cudaErrorInvalidResourceHandle:
     case cudaErrorLaunchOutOfResources:
-    case cudaErrorStreamCaptureUnsupported:
-    case cudaErrorStreamCaptureInvalidated:
         return false;
-    default:
-        return true;
+    default: /* what capturing a stream ends with comes in one row */
+        return status < cudaErrorStreamCaptureUnsupported || status > cudaErrorStreamCaptureWrongThread;
     }
 }
 
@@ -51,6 +52,35 @@ void cuda_note(struct op_ctx *ctx, cudaError_t status, const char *what)
     struct cuda_state *s = cuda_state_of(ctx);
     if (status != cudaSuccess && !s->failure.code)
         cuda_try(status, what, &s->failure);
+}
+
+/* The runtime keeps one limit for each kernel and device, the last that was asked for, and looks at it when a kernel is
+ * launched and when a graph with it is made ready. So limits only grow, and asking is one thread's at a time. */
+void cuda_allow_shared(struct op_ctx *ctx, const void *kernel, size_t bytes)
+{
+    static struct allowance {
+        const void *kernel;
+        int device;
+        size_t bytes;
+        struct allowance *next;
+    } * all;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    struct allowance *a = all;
+    while (a && (a->kernel != kernel || a->device != ctx->device))
+        a = a->next;
+    if (!a && (a = (struct allowance *)calloc(1, sizeof *a))) {
+        *a = {kernel, ctx->device, 0, all};
+        all = a;
+    }
+    if (!a || a->bytes < bytes) {
+        cudaError_t status =
+            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+        cuda_note(ctx, status, "shared memory");
+        if (a && status == cudaSuccess)
+            a->bytes = bytes;
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 int cuda_check(struct op_ctx *ctx, struct err *e)

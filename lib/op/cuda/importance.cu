@@ -36,8 +36,8 @@ static __device__ __forceinline__ void copy_keys(bf16 *place, const struct atten
 {
     for (int group = 0; group < GROUPS && key + group * KEYS < at.keys; group++) {
         int from = key + group * KEYS;
-        tile_copy<HEAD, KEYS, THREADS>(place + group * KEYS * HEAD, at.k + from * s.ldkv + h * s.head, s.ldkv,
-                                       at.keys - from, s.head);
+        tile_copy<HEAD, KEYS, 4>(place + group * KEYS * HEAD, at.k + from * s.ldkv + h * s.head, s.ldkv,
+                                 at.keys - from, s.head, threadIdx.x, THREADS);
     }
     copy_commit();
 }
@@ -57,16 +57,8 @@ static __device__ __forceinline__ void add_head(float (*mean)[KEYS / 8][4], cons
 #pragma unroll
     for (int n = 0; n < KEYS / 16; n++) {
         float p[2][2][4] = {};
-#pragma unroll
-        for (int k = 0; k < HEAD / 16; k++) {
-            uint32_t f[4];
-            tile_rows<HEAD>(f, tile, 16 * n, k);
-#pragma unroll
-            for (int m = 0; m < 2; m++) {
-                mma_16x8x16(p[m][0], q[m][k], f);
-                mma_16x8x16(p[m][1], q[m][k], f + 2);
-            }
-        }
+        float(*const d[2])[4] = {p[0], p[1]};
+        add_scores<HEAD>(d, q, tile, 16 * n);
 #pragma unroll
         for (int m = 0; m < 2; m++)
 #pragma unroll
@@ -169,8 +161,8 @@ static __global__ void __launch_bounds__(THREADS,
     __syncthreads();
     q += b * s.q_batch + row * s.ldq;
     for (int h = 0; h < s.heads; h++)
-        tile_copy<HEAD, ROWS<GROUPS>, THREADS>(queries + h * ROWS<GROUPS> * HEAD, q + h * s.head, s.ldq,
-                                               at.queries, s.head);
+        tile_copy<HEAD, ROWS<GROUPS>, 4>(queries + h * ROWS<GROUPS> * HEAD, q + h * s.head, s.ldq, at.queries,
+                                         s.head, threadIdx.x, THREADS);
     copy_keys<HEAD, GROUPS>(places, s, at, 0, 0);
     struct importance_sums sums[2][2];
     float mean[2][KEYS / 8][4] = {};
@@ -217,7 +209,9 @@ template <int HEAD, int GROUPS>
 static bool run_importance(struct op_ctx *ctx, const struct attention_shape &s, enum op_importance kind,
                            const act *q, const act *k, const float *lse, const float *values, float *map)
 {
-    size_t shared = shared_bytes<HEAD, GROUPS>(s), fixed = WARPS * 32 * sizeof(struct importance_sums);
+    /* The kernel's own arrays, and what aligning the others may skip. */
+    size_t fixed = WARPS * 32 * sizeof(struct importance_sums) + sizeof(struct importance_place) + 128;
+    size_t shared = shared_bytes<HEAD, GROUPS>(s);
     if (shared + fixed > cuda_state_of(ctx)->shared_max)
         return false;
     launch(ctx, blocks_for(s.Tq, ROWS<GROUPS>) * (unsigned)s.B, THREADS, shared,
@@ -242,7 +236,8 @@ int cuda_attention_importance(struct op_ctx *ctx, const struct op_attention *p, 
                               const act *q, const act *k, const float *lse, const float *values, float *map,
                               struct err *e)
 {
-    (void)e;
+    if (attention_check(p, e))
+        return e->code;
     struct attention_shape s = attention_shape_of(p);
     bool done = ctx->bf16 && s.head % 8 == 0 && s.head <= 64 && attention_aligned(q, s.ldq, s.q_batch) &&
                 attention_aligned(k, s.ldkv, s.kv_batch);

@@ -58,16 +58,17 @@ static __device__ __forceinline__ void store4(bf16 *p, float4 x)
 enum { WARP = 32 };
 #define ALL_LANES 0xffffffffu
 
-template <typename T> static __device__ __forceinline__ T warp_sum(T x)
+/* The sum, or maximum, over a warp, or over each LANES neighbours in it (a power of two). */
+template <int LANES = WARP, typename T> static __device__ __forceinline__ T warp_sum(T x)
 {
-    for (int offset = WARP / 2; offset; offset /= 2)
+    for (int offset = LANES / 2; offset; offset /= 2)
         x += __shfl_xor_sync(ALL_LANES, x, offset);
     return x;
 }
 
-static __device__ __forceinline__ float warp_max(float x)
+template <int LANES = WARP> static __device__ __forceinline__ float warp_max(float x)
 {
-    for (int offset = WARP / 2; offset; offset /= 2)
+    for (int offset = LANES / 2; offset; offset /= 2)
         x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, offset));
     return x;
 }

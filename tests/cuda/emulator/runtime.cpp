@@ -73,6 +73,8 @@ const char *cudaGetErrorString(cudaError_t status)
         return "operation not permitted when stream is capturing";
     case cudaErrorStreamCaptureInvalidated:
         return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureWrongThread:
+        return "attempt to terminate a thread-local capture sequence from another thread";
     }
     return "unrecognized error code";
 }
@@ -467,5 +469,12 @@ cudaError_t emulator::launch(const cudaLaunchConfig_t &config, const void *kerne
         return say(cudaErrorInvalidValue);
     if (threads % LANES)
         fail_outside(kernel, "blocks of %zu threads: whole warps are wanted here", threads);
-    return enqueue(config.stream, [=] { run_grid(config, all, kernel, body); });
+    return enqueue(config.stream, [=] {
+        /* A graph's kernels need their shared memory allowed when the graph runs, too. */
+        if (was_asked && config.dynamicSmemBytes > shared_allowed[kernel])
+            fail_outside(kernel,
+                         "%zu bytes of shared memory were allowed when it was captured, and are not now",
+                         (size_t)config.dynamicSmemBytes);
+        run_grid(config, all, kernel, body);
+    });
 }
