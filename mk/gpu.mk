@@ -8,8 +8,12 @@ gpu_src := $(sort $(wildcard lib/base/*.c lib/op/*.c lib/op/ref/*.c lib/spt/*.c)
 gpu_obj := $(gpu_src:%.c=$(G)/%.o)
 ops_cuda_obj := $(patsubst %,$(G)/tests/%.o,op/ops_cuda support/cuda_case support/op_compare support/tap)
 gpu_own := $(patsubst %,$(G)/tests/gpu/%.o,network gpu_device curand_device) $(ops_cuda_obj)
-gpu_programs := $(G)/gpu_device $(G)/ops_cuda $(G)/libsgaps-network.so $(if $(NVCC),$(G)/curand_device)
 PYTHON ?= python3
+# nvcc itself knows where its libraries are; the C compiler, which links what it compiled, is told. cuRAND is not in every
+# toolkit.
+cuda_folders := $(if $(NVCC),$(patsubst %/bin/,%,$(dir $(NVCC)) $(dir $(realpath $(NVCC)))) /usr/local/cuda)
+curand := $(firstword $(wildcard $(cuda_folders:%=%/include/curand_kernel.h)))
+gpu_programs := $(G)/gpu_device $(G)/ops_cuda $(G)/libsgaps-network.so $(if $(curand),$(G)/curand_device)
 
 $(G)/%.o: %.c
 	@mkdir -p $(@D)
@@ -24,7 +28,7 @@ $(G)/%.o: %.cu
 	@mkdir -p $(@D)
 	$(Q)$(NVCC) $(cuda_flags) $(cuda_codes) -MMD -MP -c $< -o $@
 $(G)/curand_device: $(G)/tests/gpu/curand_device.o $(gpu_obj)
-	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -o $@ $^ -L$(dir $(NVCC))../lib64 -lcudart_static -lstdc++ -lrt -lm -ldl -lpthread
+	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -o $@ $^ $(cuda_folders:%=-L%/lib64) -lcudart_static -lstdc++ -lrt -lm -ldl -lpthread
 
 -include $(gpu_obj:.o=.d) $(gpu_own:.o=.d)
 

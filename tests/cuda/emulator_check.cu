@@ -550,6 +550,16 @@ static void check_graphs()
     cudaGraphLaunch(ready, stream);
     ok(host_floats(p, 1)[0] == 4, "it runs with each launch of its graph");
     cudaGraphExecDestroy(ready);
+    cudaFuncSetAttribute((const void *)add_one, cudaFuncAttributeMaxDynamicSharedMemorySize, 60 << 10);
+    cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+    start(1, 32, 60 << 10, add_one, p);
+    cudaStreamEndCapture(stream, &graph);
+    cudaGraphInstantiate(&ready, graph, 0);
+    cudaGraphDestroy(graph);
+    cudaFuncSetAttribute((const void *)add_one, cudaFuncAttributeMaxDynamicSharedMemorySize, 40 << 10);
+    ok(dies("were allowed when it was captured", [=] { cudaGraphLaunch(ready, stream); }),
+       "shared memory that is no longer allowed is a fault in a graph");
+    cudaGraphExecDestroy(ready);
     cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
     ok(cudaMalloc(&q, 4) == cudaErrorStreamCaptureUnsupported, "memory is not to be had while capturing");
     ok(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated && !graph,

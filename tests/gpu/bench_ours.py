@@ -65,13 +65,20 @@ class Ours:
             self.network.__exit__()
         self.network = None
 
-    def open(self, work=None):
+    def open(self, work=None, passes=3):
+        """passes: to warm up, of which the third is what every later one is."""
         self.close()
         n = self.network = Network(self.device, self.precision)
-        self.work, self.free = work, n.memory()[0]
+        self.work = work
+        free = n.memory()[0]
         self.clock = Clock(n) if self.device == "ref" or "emulated" in os.environ.get("SGAPS_CUDA_LIBRARY", "emulated") else Events(n)
         if work:
             self.prepare(n, work)
+            for _ in range(passes):
+                self.once()
+            n.check()
+            # Now, when the other side does nothing: the device knows only what it has left.
+            self.bytes = free - n.memory()[0]
 
     def prepare(self, n, w):
         config = preset(w.model)
@@ -88,6 +95,8 @@ class Ours:
         n, w = self.network, self.work
         if w.kind != "train":
             n.forward(self.batch, importance="entropy" if w.kind == "entropy" else None)
+            if w.kind == "live":
+                self.picture = n.output()
             return
         self.step += 1
         n.target(self.batch, self.target)
@@ -119,14 +128,12 @@ class Ours:
         work = Work(*q["work"])
         if work != self.work or not self.network:
             self.open(work)
-            for _ in range(3):
-                self.once()
         if q["do"] == "agree":      # for PyTorch: the same weights, and what came out with them
             self.network.forward(self.batch)
             np.savez(q["path"], picture=self.network.output(), **self.network.parameters())
             return {}
         result = self.measure(self.once, q["runs"], q["rounds"])
-        return dict(result, bytes=self.free - self.network.memory()[0], flops=self.network.flops(work.H, work.W, work.N))
+        return dict(result, bytes=self.bytes, flops=self.network.flops(work.H, work.W, work.N))
 
 
 def main():

@@ -10,12 +10,12 @@ export SGAPS_NETWORK="$programs/libsgaps-network.so" PYTHONDONTWRITEBYTECODE=1
 failed=0
 steps=0
 
-# step NAME COMMAND...: at most fifteen minutes.
+# step NAME COMMAND...: at most fifteen minutes. --foreground: who ends this script ends the command with it.
 step() {
     name=$1
     shift
     steps=$((steps + 1))
-    if timeout 900 "$@" >"$logs/$name" 2>&1; then
+    if timeout --foreground 900 "$@" >"$logs/$name" 2>&1; then
         echo "passed  $name: $(grep -c '^ok' "$logs/$name") checks, $(grep -c '^ok.*# SKIP' "$logs/$name") of them skipped"
     else
         code=$?
@@ -32,7 +32,11 @@ sanitizer() {
 
 "$programs/gpu_device" || exit 1
 step operations "$programs/ops_cuda"
-step curand "$programs/curand_device"
+if [ -x "$programs/curand_device" ]; then
+    step curand "$programs/curand_device"
+else
+    echo "left out  curand: this toolkit has no curand_kernel.h"
+fi
 for python in golden steps; do
     step "$python" "${PYTHON:-python3}" "$here/$python.py"
 done

@@ -93,10 +93,15 @@ with tempfile.TemporaryDirectory() as tmp:
     code, text = python("bench.py", "--device", "cpu", "--model", "spt-fast", "--size", "16x24", "-n", "12", "--batch", "2",
                         "--runs", "1", "--rounds", "2", "--out", out)
     rows = json.load(open(out))["rows"] if os.path.exists(out) else []
-    good = code == 0 and [r["kind"] for r in rows] == ["infer", "entropy", "train"]
+    good = code == 0 and [r["kind"] for r in rows] == ["infer", "entropy", "live", "train"]
     good = good and all(r["ours"]["ms"] > 0 and r["ours"]["flops"] > 0 for r in rows)
-    good = good and all(abs(r["ratio"] - r["torch"]["ms"] / r["ours"]["ms"]) < 1e-9 for r in rows if r["kind"] != "entropy")
+    good = good and all(abs(r["ratio"] - r["torch"]["ms"] / r["ours"]["ms"]) < 1e-9 for r in rows if r["kind"] in ("infer", "train"))
     if not tap.ok(good and rows[0].get("distance", {}).get("distance", 1) < 1e-5, "bench.py times both sides, whose pictures agree"):
+        tap.note(text.replace("\n", "\n# "))
+    code, text = python("bench.py", "--device", "cpu", "--model", "spt-tiny", "--size", "16x16", "-n", "12", "--kind", "infer",
+                        "--runs", "1", "--seconds", "12", "--rounds", "1000000", "--out", out)
+    row = json.load(open(out))["rows"][0]
+    if not tap.ok(code == 0 and row["ours"]["ms"] > 0 and "| spt-tiny | 1 | infer |" in text, "when its time is over, its table is what it has"):
         tap.note(text.replace("\n", "\n# "))
     profile = os.path.join(tmp, "profile.csv")
     with open(profile, "w") as f:
@@ -108,7 +113,15 @@ with tempfile.TemporaryDirectory() as tmp:
                 '"2","scale(float *)","dram__bytes.sum","byte","0"\n')
     code, text = python("kernels.py", profile)
     tap.ok(code == 0 and re.search(r"2000.0 us +80.0% +2 launches +1.50 TB/s +attend<float, 32>$", text, re.M) and
-           "2500.0 us in all" in text, "kernels.py sums a profile by kernel")
+           "2500.0 us in all, 3.000 GB, 1.20 TB/s" in text, "kernels.py sums a profile by kernel")
+    trace = os.path.join(tmp, "trace.json")
+    with open(trace, "w") as f:
+        json.dump({"traceEvents": [{"ph": "M", "name": "process_name"}, {"ph": "X", "cat": "cpu_op", "name": "x", "dur": 9},
+                                   *[{"ph": "X", "cat": "kernel", "name": "void norm<32>(float*)", "dur": 2.5}] * 2]}, f)
+    code, text = python("kernels.py", trace)
+    tap.ok(code == 0 and re.search(r"5.0 us 100.0% +2 launches .* norm<32>$", text, re.M), "and a trace")
+    code, text = python("kernels.py", os.devnull)
+    tap.ok(code != 0 and "no kernel" in text, "and says when there is nothing in it")
 
 # --- where there is no GPU ---
 if subprocess.run(["sh", "-c", "ls /dev/nvidia0 2>/dev/null"], stdout=subprocess.DEVNULL).returncode == 0:
@@ -126,7 +139,7 @@ with tempfile.TemporaryDirectory() as tmp:
     code, text = run(os.path.join(programs, "gpu_device"), SGAPS_CUDA_LIBRARY=library)
     tap.ok(code == 1 and "libcublasLt.so.99: cannot open" in text and "LD_LIBRARY_PATH" in text,
            "a missing cuBLASLt: where to get it")
-scripts = [os.path.join(here, "check.sh"), os.path.join(here, "run.sh")]
+scripts = [os.path.join(here, name) for name in ("check.sh", "run.sh", "carry.sh")]
 tap.ok(all(run("sh", "-n", s)[0] == 0 for s in scripts), "the scripts parse")
 code, text = run("sh", scripts[1])
 tap.ok(code != 0 and "FOLDER" in text, "run.sh without a folder says what it wants")

@@ -1,12 +1,14 @@
 """What both sides of bench.py are given: the same frames, and how a question and its answer travel."""
 import json
+import os
 import statistics
 import sys
 from collections import namedtuple
 
 import numpy as np
 
-Work = namedtuple("Work", "model H W N B kind")     # kind: infer, entropy (with the map of uncertainty), train
+# kind: infer, entropy (with the map of uncertainty), live (and the picture in the host's memory), train
+Work = namedtuple("Work", "model H W N B kind")
 
 
 def frames(H, W, N, B, S, prefill, seed=7):
@@ -23,11 +25,13 @@ def summary(times):
 
 
 def serve(answer):
-    """A line of JSON in, a line out; a failure is an answer too."""
+    """A line of JSON in, a line out; a failure is an answer too. What a library prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     for line in sys.stdin:
         question = json.loads(line)
         try:
             reply = answer(question)
         except Exception as error:      # the driver goes on with the next row
             reply = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
-        print(json.dumps(reply), flush=True)
+        print(json.dumps(reply), file=answers, flush=True)
