@@ -6,21 +6,23 @@ G := $(O)/gpu
 gpu_flags = $(base_cflags) $(CPPFLAGS) $(CFLAGS) -fPIC -Itests/support
 gpu_src := $(sort $(wildcard lib/base/*.c lib/op/*.c lib/op/ref/*.c lib/spt/*.c)) tests/gpu/no_cpu.c
 gpu_obj := $(gpu_src:%.c=$(G)/%.o)
-ops_cuda_obj := $(patsubst %,$(G)/tests/%.o,op/ops_cuda support/cuda_case support/op_compare support/tap)
-gpu_own := $(patsubst %,$(G)/tests/gpu/%.o,network gpu_device curand_device) $(ops_cuda_obj)
+# Tests that need nothing else either.
+gpu_tests := ops_cuda recordings_cuda state_cuda
+gpu_support := $(patsubst %,$(G)/tests/support/%.o,cuda_case op_compare tap)
+gpu_own := $(patsubst %,$(G)/tests/gpu/%.o,network gpu_device curand_device) $(gpu_tests:%=$(G)/tests/op/%.o) $(gpu_support)
 PYTHON ?= python3
 # nvcc itself knows where its libraries are; the C compiler, which links what it compiled, is told. cuRAND is not in every
 # toolkit.
 cuda_folders := $(if $(NVCC),$(patsubst %/bin/,%,$(dir $(NVCC)) $(dir $(realpath $(NVCC)))) /usr/local/cuda)
 curand := $(firstword $(wildcard $(cuda_folders:%=%/include/curand_kernel.h)))
-gpu_programs := $(G)/gpu_device $(G)/ops_cuda $(G)/libsgaps-network.so $(if $(curand),$(G)/curand_device)
+gpu_programs := $(G)/gpu_device $(gpu_tests:%=$(G)/%) $(G)/libsgaps-network.so $(if $(curand),$(G)/curand_device)
 
 $(G)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(gpu_flags) -MMD -MP -c $< -o $@
 $(G)/gpu_device: $(G)/tests/gpu/gpu_device.o $(gpu_obj)
-$(G)/ops_cuda: $(ops_cuda_obj) $(gpu_obj)
-$(G)/gpu_device $(G)/ops_cuda:
+$(gpu_tests:%=$(G)/%): $(G)/%: $(G)/tests/op/%.o $(gpu_support) $(gpu_obj)
+$(G)/gpu_device $(gpu_tests:%=$(G)/%):
 	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -o $@ $^ -lm -ldl -lpthread
 $(G)/libsgaps-network.so: $(G)/tests/gpu/network.o $(gpu_obj)
 	$(Q)$(CC) $(gpu_flags) $(LDFLAGS) -shared -o $@ $^ -lm -ldl -lpthread

@@ -32,6 +32,8 @@ sanitizer() {
 
 "$programs/gpu_device" || exit 1
 step operations "$programs/ops_cuda"
+step state "$programs/state_cuda"
+step recordings "$programs/recordings_cuda"
 if [ -x "$programs/curand_device" ]; then
     step curand "$programs/curand_device"
 else

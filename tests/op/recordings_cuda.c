@@ -1,5 +1,7 @@
 /* Rows of lib/op/op_case.c as recordings on the cuda device: run at once, and recorded and run on numbers that come after,
- * every operation gives the same bits. Those that return a number to the host cannot be recorded. */
+ * every operation gives the same bits, also while another thread does the same with a context of its own, as a server does that
+ * loads a checkpoint. Those that return a number to the host cannot be recorded. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,22 +46,63 @@ static int run_recorded(struct op_case_run *r, const struct op_case *c, struct o
     return code ? code : ctx->ops->check(ctx, e);
 }
 
-static void check_row(const struct op_case *c, struct op_ctx *ctx)
+static int same_recorded(const struct op_case *c, struct op_ctx *ctx, struct err *e)
 {
     struct op_case_run direct = {0}, recorded = {0};
-    struct err e = {0};
-    char name[96];
-    op_case_name(c, name, sizeof name);
-    int code = op_case_open(&direct, c, ctx, &e);
+    int code = op_case_open(&direct, c, ctx, e);
     if (!code)
-        code = both_passes(&direct, &e);
+        code = both_passes(&direct, e);
     if (!code) {
         op_case_download(&direct);
-        code = run_recorded(&recorded, c, ctx, &e);
+        code = run_recorded(&recorded, c, ctx, e);
     }
-    ok(!code && op_compare_same(&direct, &recorded), "%s: recorded and run, the same bits %s", name, e.text);
+    int same = !code && op_compare_same(&direct, &recorded);
     op_case_close(&direct);
     op_case_close(&recorded);
+    return same;
+}
+
+/* --- two threads --- */
+
+struct thread {
+    int backwards;
+    size_t rows, same;
+    struct err error;
+};
+
+/* The rows of attention: one kernel serves many of them with as many sizes of shared memory. */
+static void *go_through(void *user)
+{
+    struct thread *t = user;
+    struct op_ctx ctx;
+    if (op_open(&ctx, "cuda", 1, OP_BF16, &t->error))
+        return NULL;
+    for (size_t i = 0; i < op_case_count; i++) {
+        const struct op_case *c = op_cases + (t->backwards ? op_case_count - 1 - i : i);
+        char name[96];
+        op_case_name(c, name, sizeof name);
+        if (!can_be_recorded(c) || !strstr(name, "attention"))
+            continue;
+        t->rows++;
+        t->same += (size_t)same_recorded(c, &ctx, &t->error);
+    }
+    op_close(&ctx);
+    return NULL;
+}
+
+static void check_threads(void)
+{
+    struct thread t[2] = {{.backwards = 0}, {.backwards = 1}};
+    pthread_t id[2];
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&id[i], NULL, go_through, &t[i]))
+            exit(1);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(id[i], NULL);
+        ok(t[i].rows > 10 && t[i].same == t[i].rows,
+           "thread %d of two, each with its context: %zu of %zu rows the same bits %s", i, t[i].same,
+           t[i].rows, t[i].error.text);
+    }
 }
 
 int main(int argc, char **argv)
@@ -77,9 +120,13 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < op_case_count; i++) {
         char name[96];
         op_case_name(op_cases + i, name, sizeof name);
-        if (can_be_recorded(op_cases + i) && (argc < 2 || strstr(name, argv[1])))
-            check_row(op_cases + i, &ctx);
+        if (can_be_recorded(op_cases + i) && (argc < 2 || strstr(name, argv[1]))) {
+            int same = same_recorded(op_cases + i, &ctx, &e);
+            ok(same, "%s: recorded and run, the same bits %s", name, e.text);
+        }
     }
     op_close(&ctx);
+    if (argc < 2)
+        check_threads();
     return tap_done();
 }
