@@ -201,7 +201,30 @@ static void show_progress(void *user, const struct train_progress *p)
     progress_update(user, (double)p->step, text);
 }
 
-static int train(const struct train_options *o, const struct parsed *p, struct err *e)
+/* For who looks on: where it got to, and where it lies. */
+static void say_end(const struct train_result *r, int64_t before)
+{
+    char took[32];
+    if (r->step == before && !r->stopped) {
+        log_warning("%s: was at its end, after step %lld: a larger training.max_steps, max_minutes or epochs "
+                    "takes it further",
+                    options.directory, (long long)before);
+        return;
+    }
+    if (!isatty(STDERR_FILENO))
+        return;
+    progress_duration(r->seconds, took, sizeof took);
+    fprintf(stderr, "sgaps-train: step %lld%s, %s", (long long)r->step,
+            r->stopped ? " (stopped: --resume)" : "", took);
+    if (!isnan(r->best_psnr))
+        fprintf(stderr, "; validation %.2f dB at step %lld", r->best_psnr, (long long)r->best_step);
+    if (!isnan(r->linear_psnr))
+        fprintf(stderr, " (linear %.2f)", r->linear_psnr);
+    fprintf(stderr, ": %s/best.h5\n", options.directory);
+}
+
+static int train(const struct train_options *o, const struct parsed *p, struct progress *progress,
+                 struct err *e)
 {
     struct trainer *t;
     struct train_result result = {0};
@@ -217,7 +240,11 @@ static int train(const struct train_options *o, const struct parsed *p, struct e
             "%zu frames of %zu sessions to train at %ux%u, %zu of %zu sessions to validate; %zu parameters",
             d.train_frames, d.train_sessions, d.W, d.H, d.validation_frames, d.validation_sessions,
             d.parameters);
+        progress->before = (double)d.steps_before;
         r = trainer_run(t, &result, e);
+        progress_end(progress);
+        if (!r && !p->common.quiet)
+            say_end(&result, d.steps_before);
         if (!r && p->common.json)
             print_result(&result);
     }
@@ -289,7 +316,7 @@ static int run(struct parsed *p, const char *last, struct err *e)
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
         progress_begin(&progress, "train", "steps", 0, p->common.quiet);
-        r = train(&o, p, e);
+        r = train(&o, p, &progress, e);
         progress_end(&progress);
         free(history);
     }

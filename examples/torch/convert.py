@@ -6,7 +6,8 @@
 
 A best.pth is what torch.save made of {"model_state_dict": ..., "config": ...}, or a state dict alone. Sizes are taken from the
 tensors' shapes; only the number of heads is not in them: from the configuration, or --heads. The configuration may be an
-OmegaConf one: it is read without that package. Nothing else in the file is run: only tensors and plain values are taken."""
+OmegaConf one: it is read without that package. Nothing else in the file is run: only tensors and plain values are taken.
+A checkpoint of SGAPS comes back as it was; its statistics of the state travel as "state_norm"."""
 import argparse
 import collections
 import json
@@ -95,6 +96,9 @@ def from_pth(source, target, heads, resolution):
     architecture = told.get("architecture", {})
     config["architecture"].update({k: architecture[k] for k in ("dropout",) if k in architecture})
     config["architecture"]["skip"].update({k: v for k, v in architecture.get("skip", {}).items() if k in ("weight", "dropout")})
+    if "prefill" in told:  # a key of SGAPS alone: its own checkpoint on the way back
+        config.update({k: told[k] for k in ("name", "coordinates", "prefill", "positional", "decoder") if k in told})
+    norm = saved.get("state_norm") if saved is not tensors else None
     config["num_heads"] = heads or told.get("num_heads")
     if not config["num_heads"]:
         raise SystemExit(f"convert.py: {source}: does not say how many heads it has: --heads N")
@@ -107,16 +111,19 @@ def from_pth(source, target, heads, resolution):
         raise SystemExit(f"convert.py: {source}: differs from the network in {', '.join(sorted(wrong)[:4])}")
     model.load_state_dict(tensors, strict=False)
     number = {k: saved[k] for k in ("epoch", "step") if isinstance(saved.get(k), int)}
-    save(target, model, config, history=f"convert.py {source} {target}", **number)
+    save(target, model, config, norm and tuple(norm[k].numpy() for k in ("mean", "std")), history=f"convert.py {source} {target}", **number)
     print(f"{target}: {len(wanted)} tensors, {config['embed_dim']} wide, {config['num_heads']} heads, "
           f"{config['num_encoder_layers']} + {config['num_decoder_layers']} layers")
 
 
 def to_pth(source, target):
     model, config, norm = load(source)
+    saved = {"model_state_dict": model.state_dict(), "config": {"model": config}}
     if norm is not None:
-        print("convert.py: the file's state_norm has no place in a .pth: standardise the state before the model", file=sys.stderr)
-    torch.save({"model_state_dict": model.state_dict(), "config": {"model": config}}, target)
+        saved["state_norm"] = {"mean": torch.from_numpy(norm[0]), "std": torch.from_numpy(norm[1])}
+        print(f"convert.py: {target}: the model wants its state standardised, (state - mean) / std of state_norm, which the Python "
+              "server does not do", file=sys.stderr)
+    torch.save(saved, target)
     print(f"{target}: {len(model.state_dict())} tensors")
 
 

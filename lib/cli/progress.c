@@ -30,7 +30,7 @@ void progress_update(struct progress *p, double done, const char *extra)
         return;
     p->drawn = now;
     p->shown = 1;
-    double rate = done / passed;
+    double rate = (done - p->before) / passed;
     char line[256], eta[32];
     int n = snprintf(line, sizeof line, "\r%s  %.0f", p->what, done);
     if (p->total > 0)

@@ -8,6 +8,7 @@
 struct progress {
     const char *what, *unit;
     double total, start, drawn; /* total 0: unknown */
+    double before;              /* done when it began, as by a run that is resumed: no part of the rate */
     int on, shown;
 };
 void progress_begin(struct progress *p, const char *what, const char *unit, double total, int quiet);

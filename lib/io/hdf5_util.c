@@ -86,6 +86,18 @@ int h5_error(struct err *e, int code, const char *fmt, ...)
     return err_set(e, code, r.text[0] ? "%s: %s" : "%s", text, r.text);
 }
 
+static int fail_directory(const char *path, struct err *e)
+{
+    char *best;
+    int r = err_set(e, ERR_NOINPUT, "%s: is a directory", path);
+    if (asprintf(&best, "%s/best.h5", path) < 0)
+        return r;
+    if (!access(best, F_OK)) /* of a training run */
+        r = err_set(e, ERR_NOINPUT, "%s: is a directory: its checkpoint is %s", path, best);
+    free(best);
+    return r;
+}
+
 static int look_at(const char *path, const char *shown, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -96,7 +108,7 @@ static int look_at(const char *path, const char *shown, struct err *e)
     if (fstat(fd, &st))
         r = err_set(e, ERR_NOINPUT, "%s: %s", shown, strerror(errno));
     else if (S_ISDIR(st.st_mode))
-        r = err_set(e, ERR_NOINPUT, "%s: is a directory", shown);
+        r = fail_directory(shown, e);
     else if (st.st_size == 0)
         r = err_set(e, ERR_DATA, "%s: is empty", shown);
     close(fd);

@@ -53,6 +53,7 @@ struct train_description {
     uint32_t W, H;
     int by_time; /* one session: its last part validates */
     int64_t batch_size, steps_per_epoch, steps;
+    int64_t steps_before; /* of a run that is resumed */
     double max_minutes;
     char loss[128], sampling[16];
     size_t bytes_parameters, bytes_gradients, bytes_moments, bytes_activations,

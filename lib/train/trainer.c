@@ -284,6 +284,15 @@ struct spt_batch trainer_largest_batch(const struct trainer *t)
         .B = p->batch_size, .N = (size_t)(p->share[1] * p->W * p->H) + 1, .H = p->H, .W = p->W};
 }
 
+/* Without what lies between the tensors in memory. */
+static size_t trained_numbers(const struct spt *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < spt_tensor_count(m); i++)
+        n += spt_tensor_at(m, i)->trainable ? spt_tensor_at(m, i)->count : 0;
+    return n;
+}
+
 void trainer_describe(const struct trainer *t, struct train_description *d)
 {
     const struct example_plan *p = &t->plan;
@@ -294,13 +303,14 @@ void trainer_describe(const struct trainer *t, struct train_description *d)
         .train_sessions = t->split.train_sessions,
         .validation_frames = t->validation.rows.n,
         .validation_sessions = t->split.validation_sessions,
-        .parameters = spt_parameter_count(t->model),
+        .parameters = trained_numbers(t->model),
         .W = p->W,
         .H = p->H,
         .by_time = t->split.by_time,
         .batch_size = (int64_t)p->batch_size,
         .steps_per_epoch = (int64_t)example_steps(p),
         .steps = t->schedule.steps,
+        .steps_before = t->state.step,
         .max_minutes = t->schedule.seconds / 60,
         .bytes_parameters = memory.parameters,
         .bytes_gradients = spt_parameter_count(t->model) * sizeof(float),

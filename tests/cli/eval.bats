@@ -280,6 +280,9 @@ PY
     fails 65 "rec.h5"
     run --separate-stderr sgaps-eval -q -m nowhere.h5 -n 9 one.h5
     fails 66 "nowhere.h5"
+    mkdir runs && touch runs/best.h5
+    run --separate-stderr sgaps-eval -q -m runs -n 9 one.h5
+    fails 66 "runs: is a directory: its checkpoint is runs/best.h5"
     run --separate-stderr sgaps-eval -q rec.h5 - </dev/null
     fails 65 "standard input"
     run --separate-stderr flock -x one.h5 sgaps-eval -q --method linear -n 9 one.h5

@@ -87,6 +87,11 @@ try:
     t = Terminal(["sgaps-train"] + plots["sgaps-train"] + ["--plot", "-"], env={"TERM": "dumb"})
     code = t.wait()
     ok(code == 0 and b"\x1b" not in t.output and b"Validation" in t.output, "to a dumb one, plain ones", code)
+    t = Terminal(["sgaps-train", "rec.h5", "-o", "short", "--set", "model=spt-tiny", "--set", "training.max_steps=2"])
+    code = t.wait()
+    end = t.output.decode().split("\r")[-2].strip()
+    ok(code == 0 and re.search(r"sgaps-train: step 2, 0:\d\d; validation \d+\.\d\d dB at step \d \(linear \d+\.\d\d\): short/best.h5$", end),
+       "a training ends with a line that says how far it got, and where", end)
 except OSError:
     print("ok", tests + 1, "- terminals # SKIP no pseudo-terminal to be had")
     tests += 1

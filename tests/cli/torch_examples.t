@@ -184,6 +184,14 @@ def test_training():
     inputs = sgaps_torch.batch(rows, {**config, "resolution": [16, 24]}, norm)
     with torch.inference_mode():
         want = sgaps_torch.forward(model, config, inputs)[:, 0].numpy()
+    _, _, error = example("torch/convert.py", "run/best.h5", "own.pth")
+    code, said, _ = example("torch/convert.py", "own.pth", "own.h5")
+    ok(code == 0 and "standardised" in error, "it becomes a .pth and comes back", said, error)
+    back, told, its = sgaps_torch.load("own.h5")
+    ok(all(torch.equal(v, back.state_dict()[k]) for k, v in model.state_dict().items()) and
+       all(np.array_equal(a, b) for a, b in zip(norm, its)) and
+       all(told[k] == config[k] for k in ("prefill", "coordinates", "decoder", "positional", "resolution", "num_heads")),
+       "with its tensors, its kind and its statistics", told, config)
     tool("sgaps-reconstruct", "-m", "run/best.h5", "--dtype", "f32", "sparse.h5", "-o", "rebuilt.h5")
     d = distance("rebuilt.h5", want)
     ok(d < 1e-4, f"the loader's frames are those of sgaps-reconstruct, {d:.1e}")

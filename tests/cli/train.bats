@@ -46,12 +46,14 @@ refused() {
 @test "--json prints the result, --dry-run the plan and writes nothing" {
     quick --json "$rec"
     [ "$(jq .step <<<"$output")" -eq 1 ]
+    parameters=$(sgaps-info --json out/best.h5 | jq .parameters)
     rm -r out
     frames=$(/usr/bin/python3 -c "import h5py; print(sum(len(s['frames']) for s in h5py.File('$rec')['sessions'].values()))")
     train -o out "${TINY[@]}" --dry-run --json "$rec"
     [ "$status" -eq 0 ]
     [ "$(jq .train_frames <<<"$output")" -eq "$frames" ]
     [ "$(jq .bytes_parameters <<<"$output")" -gt 0 ]
+    [ "$(jq .parameters <<<"$output")" -eq "$parameters" ]
     [ ! -e out ]
     train -o out "${TINY[@]}" --dry-run "$rec"
     [[ "$output" == *"$frames of 16 sessions"* ]]
@@ -187,6 +189,9 @@ f['sessions/golden/samples/uv'][5, 0] = float('$bad')"
     # The history goes on: three runs.
     [ "$(/usr/bin/python3 -c "import h5py; print(h5py.File('out/last.h5').attrs['history'].strip())" | wc -l)" -eq 3 ]
     [ "$("$SGAPS_BIN/sgaps-info" --json out/last.h5 | jq '.. | .step? // empty' | head -1)" -eq 3 ]
+    train "${again[@]:1}" --resume "$golden/recording.h5"
+    [ "$status" -eq 0 ]
+    [[ "$stderr" == "sgaps-train: out: was at its end, after step 3: "* ]]
 }
 
 @test "validation is on whole frames where there are any, whatever the loss looks at" {
