@@ -5,7 +5,7 @@ loop, and prints a table. Latency is that of the frames that are answered, which
 that were too old. The server's processor time is read from /proc: on a machine that others use too it says more than latency.
 
     examples/bench-live.py --fps 10 --sessions 1,8,32 examples/data/doom.h5
-    examples/bench-live.py --checkpoints runs --set server.resolution=[64,64] --fps 30 --sessions 1,4 test.h5
+    examples/bench-live.py --checkpoints runs --set 'server.resolution=[64,64]' --fps 30 --sessions 1,4 test.h5
     examples/bench-live.py --null --binary --fps 30 --sessions 100 test.h5"""
 import argparse
 import json

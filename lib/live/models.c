@@ -166,7 +166,7 @@ static void warn_of_size(const struct models *m, const char *name, const struct 
     const uint32_t *trained = spt_config(recon_model(w->recon))->resolution;
     if (m->W && m->H && (trained[0] != m->H || trained[1] != m->W))
         log_warning("checkpoint %s was trained at %ux%u and rebuilds %ux%u here, where it knows less: --set "
-                    "server.resolution=[%u,%u] is its own size",
+                    "'server.resolution=[%u,%u]' is its own size",
                     name, trained[1], trained[0], m->W, m->H, trained[0], trained[1]);
 }
 
