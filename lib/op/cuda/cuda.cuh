@@ -35,10 +35,12 @@ struct cuda_state {
     int recordings;               /* there are: their memory must stay */
     struct cuda_retired *retired; /* scratch memory that was outgrown meanwhile */
     struct err failure;           /* the first; code 0: none */
-    /* Uploads pass through two pinned buffers in turn, so that the host need not wait for the device. */
+    /* Uploads are lined up in two pinned buffers in turn, so that the host waits for the device only when it is a whole buffer
+     * ahead: `staged` is when the last copy from a buffer is done that was left for the other. */
     char *staging[2];
     cudaEvent_t staged[2];
-    int staging_next;
+    int staging_now;
+    size_t staging_used;
     struct cuda_linear_plans *plans;
     struct cuda_mirrors *mirrors;
 };

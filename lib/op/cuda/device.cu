@@ -263,20 +263,30 @@ void *cuda_scratch_or_note(struct op_ctx *ctx, size_t n)
     return p;
 }
 
+/* Goes on to the other buffer, when the device has read it. */
+static void turn_staging(struct op_ctx *ctx)
+{
+    struct cuda_state *s = cuda_state_of(ctx);
+    cuda_note(ctx, cudaEventRecord(s->staged[s->staging_now], s->stream), "upload");
+    s->staging_now = !s->staging_now;
+    s->staging_used = 0;
+    cuda_note(ctx, cudaEventSynchronize(s->staged[s->staging_now]), "upload");
+}
+
 void cuda_upload(struct op_ctx *ctx, void *device, const void *host, size_t bytes)
 {
     struct cuda_state *s = cuda_state_of(ctx);
     cuda_use(ctx);
     for (size_t done = 0, n; done < bytes; done += n) {
-        int i = s->staging_next;
-        n = bytes - done < STAGING ? bytes - done : STAGING;
-        cuda_note(ctx, cudaEventSynchronize(s->staged[i]), "upload");
-        memcpy(s->staging[i], (const char *)host + done, n);
-        cuda_note(ctx,
-                  cudaMemcpyAsync((char *)device + done, s->staging[i], n, cudaMemcpyHostToDevice, s->stream),
+        if (s->staging_used == STAGING)
+            turn_staging(ctx);
+        size_t room = STAGING - s->staging_used;
+        n = bytes - done < room ? bytes - done : room;
+        char *from = s->staging[s->staging_now] + s->staging_used;
+        memcpy(from, (const char *)host + done, n);
+        cuda_note(ctx, cudaMemcpyAsync((char *)device + done, from, n, cudaMemcpyHostToDevice, s->stream),
                   "upload");
-        cuda_note(ctx, cudaEventRecord(s->staged[i], s->stream), "upload");
-        s->staging_next = !i;
+        s->staging_used += (n + 63) / 64 * 64; /* never past STAGING, which is a multiple, too */
     }
 }
 
