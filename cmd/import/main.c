@@ -41,7 +41,7 @@ static const struct tool tool = {
                 "[--select ID,... | --exclude ID,...] INPUT...\n"
                 "--convert DIR [--journal NAME [--numbers N,...]]",
     .options = options,
-    .common = COMMON_THREADS | COMMON_FORCE | COMMON_HISTORY,
+    .common = COMMON_THREADS | COMMON_FORCE | COMMON_JSON | COMMON_HISTORY,
     .epilogue = "Inputs: Y4M, PGM (P5), PNG (several files or a pattern such as frames/%04d.png make one "
                 "film), NDJSON "
                 "messages, recordings of any age, journals of sgaps-serve; known by their first bytes.",
@@ -222,6 +222,8 @@ static int run(const struct parsed *p, struct err *e)
 {
     int r = tool_check_output(p, job.output, e);
     if (!r)
+        r = tool_check_json(p, job.output, e);
+    if (!r)
         r = import_selections(&job, p, e);
     if (!r && job.select && job.exclude)
         r = err_set(e, ERR_USAGE, "--select and --exclude: choose one");
@@ -239,8 +241,10 @@ static int run(const struct parsed *p, struct err *e)
         r = err_set(e, ERR_USAGE, "--%s leaves no session to write", job.select ? "select" : "exclude");
     if (!r && job.w) {
         r = recording_finish(job.w, e);
-        if (!r)
+        if (!r) {
             job.w = NULL;
+            tool_written(p, job.output, job.frames);
+        }
     }
     recording_abandon(job.w);
     return r;

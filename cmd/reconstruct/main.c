@@ -37,8 +37,8 @@ static const struct tool tool = {
         "[-m CKPT | --method nearest|linear|natural] [-o OUT] [-f h5|y4m|pgm|png|sixel] [--dtype u8|f32] "
         "[--importance[=KIND]] [--size WxH] FILE...",
     .options = rows,
-    .common =
-        COMMON_THREADS | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_DRY_RUN | COMMON_HISTORY,
+    .common = COMMON_THREADS | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_JSON |
+              COMMON_DRY_RUN | COMMON_HISTORY,
     .cuda = op_cuda_available,
     .epilogue = "FILE is a recording with samples or a stream of messages, one a line; - is standard input.\n"
                 "\n"
@@ -187,7 +187,10 @@ static int run_inputs(const struct parsed *p, struct input *inputs, struct batch
                                                         : "no frame with samples");
     if (!code && b->left_out)
         log_warning("%zu frames without samples are left out", b->left_out);
-    return code ? code : sink_close(b->sink, e);
+    code = code ? code : sink_close(b->sink, e);
+    if (!code)
+        tool_written(p, b->sink->path, b->done);
+    return code;
 }
 
 int main(int argc, char **argv)
@@ -208,6 +211,7 @@ int main(int argc, char **argv)
     code = code                                           ? code
            : p.common.dry_run || shown_on_terminal(&sink) ? 0
                                                           : tool_check_output(&p, option.output, &e);
+    code = code ? code : tool_check_json(&p, option.output, &e);
     code = code ? code : open_recon(&batch, &p.common, &e);
     code = code ? code : mem_alloc(&inputs, p.file_count, sizeof *inputs, "inputs", &e);
     code = code ? code : look_at(&p, inputs, &batch.selections, &frames, &before, &e);

@@ -43,7 +43,8 @@ static const struct tool tool = {
     .synopsis =
         "[-o OUT] -n N [--pattern P] [-m CKPT] [--schedule S] [--importance KIND] [--latency FRAMES] FILE...",
     .options = rows,
-    .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_HISTORY,
+    .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_JSON |
+              COMMON_HISTORY,
     .cuda = op_cuda_available,
     .epilogue =
         "A directory among the files means every *.h5 below it.\n"
@@ -139,6 +140,8 @@ int main(int argc, char **argv)
         r = parsed_expand_directories(&p, &e);
     if (!r)
         r = tool_check_output(&p, options.output, &e);
+    if (!r)
+        r = tool_check_json(&p, options.output, &e);
     if (!r) {
         fill_job(&job, &conf, &p);
         r = open_recon(&job, &p, &e);
@@ -147,6 +150,8 @@ int main(int argc, char **argv)
         r = inputs_look(&list, &job, p.files, p.file_count, &e);
     if (!r)
         r = sample_all(&job, &list, &p, &e);
+    if (!r)
+        tool_written(&p, options.output, job.done);
     inputs_release(&list);
     selections_release(&job.selections);
     recon_close(job.recon);

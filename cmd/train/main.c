@@ -1,4 +1,5 @@
 /* sgaps-train: recordings -> checkpoint. */
+#include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,11 +20,11 @@
 #include "view/plot.h"
 
 static struct {
-    const char *directory, *init, *plot;
+    const char *directory, *init, *plot, *split;
     struct option_list files, settings, validation;
     int resume;
-    int64_t overfit;
-} options;
+    int64_t overfit, keep;
+} options = {.keep = -1};
 
 static const struct option_row rows[] = {
     {OPTION_TEXT, 'o', "output", &options.directory, "DIR", "directory of the run's checkpoints and metrics",
@@ -38,6 +39,10 @@ static const struct option_row rows[] = {
      "learn N frames by heart: a test of data and network", 1, 1e6},
     {OPTION_LIST, 0, "validation", &options.validation, "FILE",
      "validate on this recording instead of held-out sessions; repeatable", 0, 0},
+    {OPTION_CHOICE, 0, "split", &options.split, "sessions|none",
+     "what is held out to validate on: whole sessions, the default, or nothing (training.validation)", 0, 0},
+    {OPTION_INTEGER, 0, "keep", &options.keep, "N",
+     "checkpoints to keep besides best.h5 and last.h5; default 1 (training.keep)", 0, 1e6},
     {OPTION_TEXT, 0, "plot", &options.plot, "FILE",
      "draw the run's curves at its end: a .svg or .png, - for the terminal; without recordings only draw "
      "those "
@@ -50,7 +55,7 @@ static const struct tool tool = {
     .name = "sgaps-train",
     .purpose = "train a Sparse Pixel Transformer on recordings",
     .synopsis = "-o DIR [-c FILE]... [--set KEY=VALUE]... [--resume] [--init CKPT] [--overfit N] "
-                "[--validation FILE]... [--plot FILE] FILE...",
+                "[--validation FILE]... [--split sessions|none] [--keep N] [--plot FILE] FILE...",
     .options = rows,
     .common = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE | COMMON_JSON |
               COMMON_DRY_RUN | COMMON_HISTORY,
@@ -77,6 +82,15 @@ static int apply_settings(struct config *c, const struct parsed *p, struct err *
         r = config_file(c, options.files.items[i], e);
     for (size_t i = 0; i < options.settings.n && !r; i++)
         r = config_set(c, options.settings.items[i], e);
+    char own[64];
+    if (!r && options.split) {
+        snprintf(own, sizeof own, "training.validation=%s", options.split);
+        r = config_set(c, own, e);
+    }
+    if (!r && options.keep >= 0) {
+        snprintf(own, sizeof own, "training.keep=%" PRId64, options.keep);
+        r = config_set(c, own, e);
+    }
     if (!r && p->common.seed >= 0)
         c->training.seed = (uint64_t)p->common.seed;
     if (!r && p->common.precision)

@@ -71,10 +71,14 @@ int all_rows(const struct tool *tool, struct common_options *c, struct wishes *w
         rows[n++] = *r;
     }
     for (size_t i = 0; i < sizeof common / sizeof *common; i++) {
-        if (common[i].needs && !(common[i].needs & tool->common))
+        int has = !common[i].needs || common[i].needs & tool->common;
+        if (!has && !(common[i].needs & COMMON_EVERYWHERE))
             continue;
         assert(n < ROWS_LIMIT - 1);
-        rows[n++] = common[i].row;
+        rows[n] = common[i].row;
+        if (!has)
+            rows[n].help = NULL;
+        n++;
     }
     rows[n] = (struct option_row){.kind = OPTION_END};
     return n;

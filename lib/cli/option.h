@@ -54,7 +54,9 @@ enum {
     COMMON_FORCE = 16,
     COMMON_JSON = 32,
     COMMON_DRY_RUN = 64,
-    COMMON_HISTORY = 128
+    COMMON_HISTORY = 128,
+    /* Taken by every tool, so that one set of flags serves a whole pipeline; --help has them where they do something. */
+    COMMON_EVERYWHERE = COMMON_THREADS | COMMON_SEED | COMMON_DEVICE | COMMON_PRECISION | COMMON_FORCE
 };
 
 struct tool {
@@ -98,5 +100,10 @@ int parsed_expand_directories(struct parsed *p, struct err *e);
 
 /* Refuses binary output to a terminal without --force, and an output that is also an input. */
 int tool_check_output(const struct parsed *p, const char *path, struct err *e);
+
+/* --json of a tool whose result is a file of frames: {"output","frames"} on standard output, which therefore cannot be
+ * the output: the first refuses that before any work. Neither does anything without --json. */
+int tool_check_json(const struct parsed *p, const char *path, struct err *e);
+void tool_written(const struct parsed *p, const char *path, size_t frames);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/option.h"
+#include "cli/output.h"
 
 int tool_fail(const struct err *e)
 {
@@ -163,4 +164,25 @@ int tool_check_output(const struct parsed *p, const char *path, struct err *e)
                            is_stdout ? p->files[i] : path);
     }
     return 0;
+}
+
+int tool_check_json(const struct parsed *p, const char *path, struct err *e)
+{
+    if (p->common.json && p->common.dry_run)
+        return err_set(e, ERR_USAGE, "--json tells what was written, --dry-run writes nothing: choose one");
+    if (!p->common.json || strcmp(path, "-"))
+        return 0;
+    return err_set(e, ERR_USAGE, "--json and the frames both want standard output: name a file with -o");
+}
+
+void tool_written(const struct parsed *p, const char *path, size_t frames)
+{
+    if (!p->common.json)
+        return;
+    struct json j;
+    json_begin(&j, stdout, 2);
+    json_object(&j);
+    json_key_text(&j, "output", path);
+    json_key_integer(&j, "frames", (int64_t)frames);
+    json_end(&j);
 }
