@@ -62,8 +62,7 @@ static int put_attributes(hid_t file, const struct checkpoint *c, int no_history
     bad |= h5_put_i64(file, "epoch", c->epoch);
     bad |= h5_put_i64(file, "step", c->step);
     bad |= h5_put_text(file, "metric", c->metric ? c->metric : "");
-    if (!isnan(c->score))
-        bad |= h5_put_f64(file, "score", c->score);
+    bad |= h5_put_f64(file, "score", c->score); /* NAN without a validation */
     bad |= h5_put_number(file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, &c->seed, 1);
     bad |= h5_put_text(file, "data_uuid", c->data_uuid ? c->data_uuid : "");
     bad |= h5_put_text(file, "creator", c->creator ? c->creator : "");
@@ -93,6 +92,19 @@ static int put_optimizer(hid_t file, const struct checkpoint *c)
     return bad;
 }
 
+/* Random numbers are functions of the seed and of where in the run they are drawn: these two are all the state. */
+static int put_rng(hid_t file, const struct checkpoint *c)
+{
+    hid_t group = h5_group_create(file, "rng");
+    if (group < 0)
+        return -1;
+    int bad = h5_put_text(group, "algorithm", "Philox4x32-10");
+    bad |= h5_put_number(group, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, &c->seed, 1);
+    bad |= h5_put_i64(group, "step", c->step);
+    H5Gclose(group);
+    return bad;
+}
+
 static int put_state(hid_t file, const struct checkpoint *c)
 {
     int bad = 0;
@@ -118,7 +130,7 @@ static int put_all(hid_t file, const struct checkpoint *c, int no_history)
     int bad = !sha || !EVP_DigestInit_ex(sha, EVP_sha256(), NULL);
     bad = bad || put_attributes(file, c, no_history);
     bad = bad || put_group(file, "model_state_dict", c->tensors, c->tensor_count, sha);
-    bad = bad || (c->exp_avg && c->exp_avg_sq && put_optimizer(file, c));
+    bad = bad || (c->exp_avg && c->exp_avg_sq && (put_optimizer(file, c) || put_rng(file, c)));
     bad = bad || put_state(file, c);
     EVP_MD_CTX_free(sha);
     return bad;

@@ -34,7 +34,9 @@ static int write_to(struct trainer *t, const char *name, int with_optimizer, dou
     char *path = trainer_path(t, name);
     if (!path)
         return err_memory(e, "a file name", 0);
-    t->state.elapsed = trainer_elapsed(t);
+    /* Only a limit in minutes asks for it when the run goes on; without one, same input, same bytes. */
+    int timed = !t->options.no_history || t->config.training.max_minutes > 0;
+    t->state.elapsed = timed ? trainer_elapsed(t) : 0;
     int code = snapshot_write(path, t->model, &t->optimizer, &t->state, &info, with_optimizer, e);
     free(path);
     return code;

@@ -52,3 +52,26 @@ setup() {
     [ ! -e zero/step-000006.h5 ]
     run -64 --separate-stderr sgaps-train --split frames -o none rec.h5
 }
+
+@test "--no-history: the same input gives the same bytes, a run's last.h5 too, which has all it takes to go on" {
+    small="--set model=spt-tiny --set model.resolution=[14,20] --set model.decoder.query_patch=4 --set model.decoder.head_width=8
+        --set training.batch_size=4 --set training.max_steps=3"
+    for run in one other; do
+        sgaps-train -q -j 1 --no-history $small -o $run rec.h5
+        sgaps-sample --no-history -n 9 rec.h5 -o $run.sample.h5
+        sgaps-reconstruct --no-history -m $run/best.h5 rec.h5 -o $run.back.h5
+        sgaps-clean -q --no-history rec.h5 -o $run.clean.h5
+        sgaps-import --no-history rec.h5 -o $run.import.h5
+        sleep 1
+    done
+    for file in .sample.h5 .back.h5 .clean.h5 .import.h5 /best.h5 /last.h5; do
+        cmp "one$file" "other$file"
+    done
+    sgaps-train -q $small --set training.validation=none -o untried rec.h5
+    /usr/bin/python3 - <<'PY'
+import h5py, math
+f = h5py.File("one/last.h5")
+assert f["rng"].attrs["seed"] == f.attrs["seed"] == 42 and f["rng"].attrs["step"] == f.attrs["step"] == 3
+assert math.isnan(h5py.File("untried/last.h5").attrs["score"])
+PY
+}
