@@ -40,6 +40,8 @@ static int quality_due(const struct mask_schedule *s, double quality)
 int mask_schedule_frame(struct mask_schedule *s, double quality)
 {
     int due = 0;
+    if (quality < 0) /* SSIM goes there where two pictures have nothing in common */
+        quality = 0;
     s->since++;
     switch (s->mode) {
     case MASK_FIXED:

@@ -22,7 +22,7 @@ struct mask_schedule {
 int mask_schedule_by_name(const char *name);
 /* Does the mode look at the quality? Without, NAN may be passed. */
 int mask_schedule_needs_quality(const struct mask_schedule *s);
-/* quality in [0,1] of the frame just rebuilt; NAN where it is not known, which counts as holding. 1: a new set is due. */
+/* quality in [0,1] of the frame just rebuilt, below 0 counts as 0; NAN where it is not known, which counts as holding. 1: a new set is due. */
 int mask_schedule_frame(struct mask_schedule *s, double quality);
 
 #endif

@@ -45,6 +45,12 @@ int main(void)
     s.min_interval = s.max_interval = 3;
     run(s, good, N, out);
     ok(!strcmp(out, "..1..1..1..1..1..1..1..1"), "adaptive with equal bounds: %s", out);
+    double worse[N];
+    for (int i = 0; i < N; i++)
+        worse[i] = -0.02;
+    s.threshold = 0;
+    run(s, worse, N, out);
+    ok(!strcmp(out, "..1..1..1..1..1..1..1..1"), "a negative SSIM is not below a threshold of 0: %s", out);
     s.mode = MASK_QUALITY_BASED;
     run(s, dip, N, out);
     ok(!strcmp(out, ".........11.........1..."), "quality_based: every 10 when good, at once when bad: %s",
