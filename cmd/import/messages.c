@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "import.h"
 #include "io/message.h"
+#include "io/message_answer.h"
 
 enum { SAMPLES = 1 << 24, STATE = 65535 };
 static const size_t LINE_LIMIT = (size_t)1 << 28;
@@ -16,7 +17,9 @@ static const size_t LINE_LIMIT = (size_t)1 << 28;
 struct plan {
     struct session_info info;
     char *key, *client;
-    uint32_t width, height; /* of the messages */
+    uint32_t width, height; /* of the client's messages: its screen */
+    uint32_t ack_w, ack_h;  /* what the server said it rebuilds, where the capture has its answers too */
+    double ack_fps;
     uint32_t image_w, image_h;
 };
 
@@ -118,20 +121,33 @@ static int plan_frame(struct replay *r, struct err *e)
     return 0;
 }
 
-/* The frames' size: --size, else that of the pictures, else the client's resolution. */
+static void plan_answer(struct replay *r)
+{
+    struct answer a;
+    if (!r->plans || answer_parse(&a, r->line, strlen(r->line), NULL) || a.type != ANSWER_ACK) {
+        log_debug("%s: line %zu: no message of a client, passed over", r->shown, r->number);
+        return;
+    }
+    struct plan *p = &r->plan[r->plans - 1];
+    p->ack_w = a.width;
+    p->ack_h = a.height;
+    p->ack_fps = a.target_fps > 0 && a.target_fps < 1e6 ? a.target_fps : 0;
+}
+
+/* The frames' size: --size, else that of the pictures, else of what the server rebuilt, else the client's resolution. */
 static int settle(const struct replay *r, struct plan *p, struct err *e)
 {
     struct session_info *s = &p->info;
     const uint32_t *size = r->job->size;
-    s->W = size[0] ? size[0] : p->image_w ? p->image_w : p->width;
-    s->H = size[1] ? size[1] : p->image_h ? p->image_h : p->height;
+    s->W = size[0] ? size[0] : p->image_w ? p->image_w : p->ack_w ? p->ack_w : p->width;
+    s->H = size[1] ? size[1] : p->image_h ? p->image_h : p->ack_h ? p->ack_h : p->height;
     if (!s->W || !s->H)
         return err_set(e, ERR_DATA, "%s: no message names a resolution: give it with --size", r->shown);
     if (p->width != s->W || p->height != s->H) {
         s->screen_w = p->width;
         s->screen_h = p->height;
     }
-    s->fps = r->job->fps / (double)r->job->stride;
+    s->fps = (r->job->fps > 0 ? r->job->fps : p->ack_fps) / (double)r->job->stride;
     s->checkpoint_key = r->job->key ? r->job->key : p->key;
     s->client_name = p->client;
     return 0;
@@ -149,7 +165,7 @@ static int make_plans(struct replay *r, struct err *e)
         else if (is_frame(&r->message))
             bad = plan_frame(r, e);
         else if (r->message.type == MESSAGE_OTHER)
-            log_debug("%s: line %zu: no message of a client, passed over", r->shown, r->number);
+            plan_answer(r);
     }
     for (size_t i = 0; i < r->plans && !bad; i++) {
         frames += r->plan[i].info.T;

@@ -101,4 +101,16 @@ with h5py.File("film.h5") as f:
     s = f[f.attrs["default"]]
     ok(s.attrs["target_fps"] == 10 and np.allclose(s["timestamp"][:], [0, 0.1, 0.2]),
        "a film that does not say has ten frames a second", dict(s.attrs))
+message = lambda kind, **payload: json.dumps({"type": kind, "payload": payload}) + "\n"
+frame = message("frame_data", frame_id=4, timestamp=0.4, resolution=[640, 360], num_pixels=1, pixels=[{"u": 0.5, "v": 0.5, "value": 9}],
+                state_vector=[1])
+both = message("session_start", checkpoint_key="k", resolution=[640, 360]) + message(
+    "session_start_ack", checkpoint_key="k", target_fps=15, resolution=[48, 32], session_id="x") + message(
+    "uv_coordinates", target_frame_id=0, set_id=0, coordinates=[{"u": 0.5, "v": 0.5}]) + frame
+for text, size, fps in (both, [48, 32], 15), (frame, [640, 360], 10):
+    r = tool("import", "-o", "said.h5", data=text.encode())
+    with h5py.File("said.h5") as f:
+        a = f[f.attrs["default"]].attrs
+        ok(list(a["resolution"]) == size and a["target_fps"] == fps and ("screen" in a) == (size[0] == 48),
+           "messages: the server's answer tells the size of the frames, else the client's screen does", dict(a))
 print(f"1..{count}")
