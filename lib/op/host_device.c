@@ -35,9 +35,13 @@ void host_download_act(struct op_ctx *ctx, float *to, const act *from, size_t n)
     host_copy(ctx, to, from, n * sizeof(float));
 }
 
-void host_to_float(struct op_ctx *ctx, size_t n, const act *x, float *y)
+void host_to_float(struct op_ctx *ctx, size_t n, const act *x, const float *base, float *y)
 {
-    host_copy(ctx, y, x, n * sizeof(float));
+    const float *from = x;
+    if (y != from)
+        host_copy(ctx, y, from, n * sizeof(float));
+    for (size_t i = 0; base && i < n; i++)
+        y[i] += base[i];
 }
 
 void host_to_act(struct op_ctx *ctx, size_t n, const float *x, act *y)

@@ -9,7 +9,7 @@ void host_free(struct op_ctx *ctx, void *p);
 void host_copy(struct op_ctx *ctx, void *to, const void *from, size_t bytes);
 void host_upload_act(struct op_ctx *ctx, act *to, const float *from, size_t n);
 void host_download_act(struct op_ctx *ctx, float *to, const act *from, size_t n);
-void host_to_float(struct op_ctx *ctx, size_t n, const act *x, float *y);
+void host_to_float(struct op_ctx *ctx, size_t n, const act *x, const float *base, float *y);
 void host_to_act(struct op_ctx *ctx, size_t n, const float *x, act *y);
 void host_zero(struct op_ctx *ctx, void *p, size_t bytes);
 void host_synchronise(struct op_ctx *ctx);

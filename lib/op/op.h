@@ -115,8 +115,9 @@ struct op_table {
     void (*download_act)(struct op_ctx *ctx, float *host, const act *device, size_t n);
     void (*zero)(struct op_ctx *ctx, void *p, size_t bytes);
     void (*synchronise)(struct op_ctx *ctx);
-    /* Activations to floats and back, on the device; n elements. */
-    void (*to_float)(struct op_ctx *ctx, size_t n, const act *x, float *y);
+    /* Activations to floats and back, on the device; n elements. y = x, plus `base` where there is one (else NULL): the sum
+     * is of floats. Where activations are floats y may be x. */
+    void (*to_float)(struct op_ctx *ctx, size_t n, const act *x, const float *base, float *y);
     void (*to_act)(struct op_ctx *ctx, size_t n, const float *x, act *y);
     /* Waits, and returns the first failure of what was started before: operations that return nothing fail here, and
      * everything they wrote is void. ERR_UNAVAILABLE: the device is lost. */

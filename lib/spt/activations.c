@@ -182,7 +182,7 @@ static void lay_head(struct layout *l, struct activations *a)
     if (m->config.prefill == PREFILL_LINEAR) {
         channels += 2;
         h->planes = take(l, pixels, 2);
-        h->plane = take(l, pixels, 1);
+        h->base = take_floats(l, s->B * s->H * s->W);
     }
     if (m->patch > 1) {
         h->up = take(l, rows, FULL_CHANNELS * m->patch * m->patch);

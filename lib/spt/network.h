@@ -118,8 +118,8 @@ struct head_act {
     act *up;      /* patches: (B*Q,16pp) */
     act *full[3]; /* patches: (B*Hp*Wp,16|18), then 16 after each convolution */
     act *planes;  /* prefill (B,Hp,Wp,2) */
-    act *plane;   /* its first (B,Hp,Wp) */
-    act *out;     /* (B,Hp,Wp) the result */
+    float *base;  /* its first (B,H,W), which the output is added to; NULL without prefill */
+    act *out;     /* (B,Hp,Wp) the result, less base */
 };
 struct skip_act {
     act *mean, *linear; /* (B,D) */

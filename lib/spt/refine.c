@@ -74,10 +74,8 @@ static int patches_forward(struct spt *m, struct err *e)
     struct op_conv up = conv_at(m, s->h, s->w, m->C, FULL_CHANNELS * p * p, w->up.w, w->up.b);
     TRY(ops->conv3x3(m->ctx, &up, h->blocks, h->up, e));
     ops->pixel_shuffle(m->ctx, s->B, s->h, s->w, FULL_CHANNELS, p, C, h->up, h->full[0]);
-    if (m->config.prefill == PREFILL_LINEAR) {
+    if (m->config.prefill == PREFILL_LINEAR)
         ops->copy_rows(m->ctx, pixels, 2, h->planes, 2, act_at(m, h->full[0], FULL_CHANNELS), C, 0);
-        ops->copy_rows(m->ctx, pixels, 1, h->planes, 2, h->plane, 1, 0);
-    }
     stage_report(m, "refine.shuffled", h->full[0], pixels, C);
     for (int i = 0; i < 2; i++) {
         struct op_conv full =
@@ -86,12 +84,13 @@ static int patches_forward(struct spt *m, struct err *e)
         TRY(ops->conv3x3(m->ctx, &full, h->full[i], h->full[i + 1], e));
     }
     struct op_conv out = conv_at(m, s->Hp, s->Wp, FULL_CHANNELS, 1, w->out.w, w->out.b);
-    out.residual = m->config.prefill == PREFILL_LINEAR ? h->plane : NULL;
     return ops->conv3x3(m->ctx, &out, h->full[2], h->out, e);
 }
 
-/* Cuts the padding off, and makes float of what may be bfloat16. */
-static void crop(struct spt *m)
+/* Cuts the padding off, makes float of what may be bfloat16, and adds the network's output to the prefill, in float: bfloat16
+ * keeps a grey level of 128 and above only to a whole level, so that where the interpolation is right already the sum would
+ * be wrong, and the same way all over a flat wall. */
+static void finish_output(struct spt *m)
 {
     const struct activations *a = &m->act;
     const struct shape *s = &a->shape;
@@ -99,8 +98,8 @@ static void crop(struct spt *m)
         for (size_t b = 0; b < s->B; b++)
             m->ops->copy_rows(m->ctx, s->H, s->W, act_at(m, a->head.out, b * s->Hp * s->Wp), s->Wp,
                               act_at(m, a->cropped, b * s->H * s->W), s->W, 0);
-    if (m->ctx->bf16)
-        m->ops->to_float(m->ctx, s->B * s->H * s->W, a->cropped, a->output);
+    if (m->ctx->bf16 || a->head.base)
+        m->ops->to_float(m->ctx, s->B * s->H * s->W, a->cropped, a->head.base, a->output);
 }
 
 int refine_forward(struct spt *m, struct err *e)
@@ -126,7 +125,7 @@ int refine_forward(struct spt *m, struct err *e)
         ops->sigmoid(m->ctx, pixels, h->out, h->out);
     if (m->patch == 1)
         stage_report(m, "refine.3", h->out, pixels, 1);
-    crop(m);
+    finish_output(m);
     return 0;
 }
 

@@ -221,7 +221,7 @@ static int upload_state(struct spt *m, const struct spt_batch *b, struct err *e)
     return 0;
 }
 
-/* Planes (B,2,Hp,Wp) become two channels of an image. */
+/* Planes (B,2,Hp,Wp) become two channels of an image; the first, at the frame's own size, also what the output is added to. */
 static int upload_prefill(struct spt *m, const struct spt_batch *b, struct err *e)
 {
     const struct shape *s = &m->act.shape;
@@ -231,6 +231,10 @@ static int upload_prefill(struct spt *m, const struct spt_batch *b, struct err *
         for (size_t plane = 0; plane < 2; plane++)
             m->host[2 * i + plane] = b->prefill[(i / pixels * 2 + plane) * pixels + i % pixels];
     m->ops->upload_act(m->ctx, m->act.head.planes, m->host, s->B * pixels * 2);
+    for (size_t row = 0; row < s->B * s->H; row++)
+        memcpy(m->host + row * s->W, b->prefill + (row / s->H * 2 * s->Hp + row % s->H) * s->Wp,
+               s->W * sizeof(float));
+    m->ops->upload(m->ctx, m->act.head.base, m->host, s->B * s->H * s->W * sizeof(float));
     return 0;
 }
 

@@ -44,7 +44,7 @@ static int count_run(struct op_ctx *ctx, void *recording, struct err *e)
     return backend->record_run(ctx, recording, e);
 }
 
-static struct spt *open_model(struct op_ctx *ctx)
+static struct spt *new_model(struct op_ctx *ctx)
 {
     struct model_config c = {.name = "small",
                              .embed_dim = 32,
@@ -61,13 +61,19 @@ static struct spt *open_model(struct op_ctx *ctx)
                              .skip_weight = 0.5};
     struct spt *m;
     struct err e;
-    static float values[1 << 16];
-    struct philox draw;
     if (spt_create(&m, &c, ctx, &e)) {
         printf("Bail out! %s\n", e.text);
         exit(1);
     }
     spt_init_weights(m, 3);
+    return m;
+}
+
+static struct spt *open_model(struct op_ctx *ctx)
+{
+    static float values[1 << 16];
+    struct philox draw;
+    struct spt *m = new_model(ctx);
     philox_init(&draw, 4, 0);
     for (size_t i = 0; i < spt_tensor_count(m); i++) { /* the last convolution begins with zeros */
         const struct spt_tensor *t = spt_tensor_at(m, i);
@@ -167,6 +173,30 @@ static void test_recordings(enum op_precision precision)
     op_close(&ctx);
 }
 
+/* What is interpolated passes through as it is, also where the network's own numbers are bfloat16. */
+static void test_prefill(enum op_precision precision)
+{
+    struct op_ctx ctx;
+    struct err e;
+    struct inputs in;
+    float out[B * PIXELS];
+    if (!ok(!op_open(&ctx, "cuda", 1, precision, &e), "cuda"))
+        return;
+    struct spt *m = new_model(&ctx);
+    fill(&in, 1);
+    for (int train = 0; train < 2; train++) {
+        int bad = 0;
+        forward(m, &in, train, out, NULL);
+        for (size_t i = 0; i < B * PIXELS; i++) {
+            size_t b = i / PIXELS, y = i % PIXELS / W, x = i % W;
+            bad += out[i] != in.prefill[(b * 2 * HP + y) * WP + x];
+        }
+        ok(!bad, "%s: an untrained network returns the prefill, bit by bit", ctx.bf16 ? "bf16" : "fp32");
+    }
+    spt_free(m);
+    op_close(&ctx);
+}
+
 int main(void)
 {
     char library[4096];
@@ -182,5 +212,7 @@ int main(void)
     }
     test_recordings(OP_FP32);
     test_recordings(OP_BF16);
+    test_prefill(OP_FP32);
+    test_prefill(OP_BF16);
     return tap_done();
 }

@@ -325,7 +325,7 @@ void cuda_download_act(struct op_ctx *ctx, float *host, const act *device, size_
     float *room = (float *)cuda_scratch_or_note(ctx, n * sizeof(float));
     if (!room)
         return;
-    cuda_to_float(ctx, n, device, room);
+    cuda_to_float(ctx, n, device, NULL, room);
     cuda_download(ctx, host, room, n * sizeof(float));
 }
 
@@ -344,17 +344,19 @@ void cuda_synchronise(struct op_ctx *ctx)
 
 enum { CONVERT_THREADS = 256 };
 
-template <typename From, typename To> static __global__ void convert(size_t n, const From *x, To *y)
+/* y = x + base, x where there is none. */
+template <typename From, typename To>
+static __global__ void convert(size_t n, const From *x, const float *base, To *y)
 {
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
-        store(y + i, to_float(x[i]));
+        store(y + i, base ? to_float(x[i]) + base[i] : to_float(x[i]));
 }
 
-void cuda_to_float(struct op_ctx *ctx, size_t n, const act *x, float *y)
+void cuda_to_float(struct op_ctx *ctx, size_t n, const act *x, const float *base, float *y)
 {
     by_act(ctx, [&](auto *type) {
         launch(ctx, busy_blocks(ctx, n, CONVERT_THREADS, 16), CONVERT_THREADS, 0,
-               convert<std::remove_reference_t<decltype(*type)>, float>, n, (decltype(type))x, y);
+               convert<std::remove_reference_t<decltype(*type)>, float>, n, (decltype(type))x, base, y);
     });
 }
 
@@ -362,6 +364,7 @@ void cuda_to_act(struct op_ctx *ctx, size_t n, const float *x, act *y)
 {
     by_act(ctx, [&](auto *type) {
         launch(ctx, busy_blocks(ctx, n, CONVERT_THREADS, 16), CONVERT_THREADS, 0,
-               convert<float, std::remove_reference_t<decltype(*type)>>, n, x, (decltype(type))y);
+               convert<float, std::remove_reference_t<decltype(*type)>>, n, x, (const float *)NULL,
+               (decltype(type))y);
     });
 }

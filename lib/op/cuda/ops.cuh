@@ -14,7 +14,7 @@ void cuda_upload_act(struct op_ctx *ctx, act *device, const float *host, size_t 
 void cuda_download_act(struct op_ctx *ctx, float *host, const act *device, size_t n);
 void cuda_zero(struct op_ctx *ctx, void *p, size_t bytes);
 void cuda_synchronise(struct op_ctx *ctx);
-void cuda_to_float(struct op_ctx *ctx, size_t n, const act *x, float *y);
+void cuda_to_float(struct op_ctx *ctx, size_t n, const act *x, const float *base, float *y);
 void cuda_to_act(struct op_ctx *ctx, size_t n, const float *x, act *y);
 int cuda_check(struct op_ctx *ctx, struct err *e);
 const char *cuda_device_name(struct op_ctx *ctx);
