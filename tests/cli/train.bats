@@ -46,7 +46,7 @@ refused() {
 @test "--json prints the result, --dry-run the plan and writes nothing" {
     quick --json "$rec"
     [ "$(jq .step <<<"$output")" -eq 1 ]
-    parameters=$(sgaps-info --json out/best.h5 | jq .parameters)
+    parameters=$("$SGAPS_BIN/sgaps-info" --json out/best.h5 | jq .parameters)
     rm -r out
     frames=$(/usr/bin/python3 -c "import h5py; print(sum(len(s['frames']) for s in h5py.File('$rec')['sessions'].values()))")
     train -o out "${TINY[@]}" --dry-run --json "$rec"
