@@ -93,6 +93,9 @@ struct op_batch_norm {
     const act *residual; /* (rows,C), added before ReLU, or NULL */
 };
 
+/* The least scale of a pixel's error in loss_nll, white = 1: a quarter of a grey value, below which 8-bit frames tell nothing. */
+#define OP_SCALE_LEAST 1e-3f
+
 enum op_pixel_loss { OP_LOSS_L1, OP_LOSS_L2, OP_LOSS_CHARBONNIER };
 
 struct op_adamw {
@@ -249,6 +252,10 @@ struct op_table {
     /* Mean absolute error of the forward differences in x, plus the same in y. */
     int (*loss_gradient)(struct op_ctx *ctx, size_t B, size_t H, size_t W, double weight, const float *pred,
                          const float *target, double *loss, float *dpred, struct err *e);
+    /* Negative log likelihood of the target under Laplace's distribution around pred, mean over n of
+     * |pred - target| / b + log(2 b), where b = softplus(z) + OP_SCALE_LEAST. dz (n) += its gradient by z; dpred and dz may each be NULL. */
+    int (*loss_nll)(struct op_ctx *ctx, size_t n, double weight, const float *pred, const float *z,
+                    const float *target, double *loss, float *dpred, float *dz, struct err *e);
 
     /* --- optimiser: over the whole parameter arena --- */
     void (*sum_squares)(struct op_ctx *ctx, size_t n, const float *x, double *sum); /* host result */

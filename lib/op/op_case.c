@@ -196,6 +196,9 @@ const struct op_case op_cases[] = {
     {&kind_ssim, OP_CASE_TEST, 0, {1, 31, 75}},
     {&kind_ssim, OP_CASE_BENCH, 0, {1, 112, 112}},
     {&kind_gradient, OP_CASE_TEST, 0, {2, 13, 17}},
+    {&kind_nll, OP_CASE_TEST, 0, {2, 13, 17}},
+    {&kind_nll, OP_CASE_TEST, 0, {1, 1, 1}},
+    {&kind_nll, OP_CASE_TEST, WIDE, {3, 19, 23}},
     {&kind_optimiser, OP_CASE_TEST, 0, {1009}},
     {&kind_optimiser, OP_CASE_BENCH, 0, {1000000}},
 };

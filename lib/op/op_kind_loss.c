@@ -80,3 +80,44 @@ LOSS_KIND(charbonnier, CHARBONNIER)
 LOSS_KIND(sampled, SAMPLED)
 LOSS_KIND(ssim, SSIM)
 LOSS_KIND(gradient, GRADIENT)
+
+/* The error head's has an input and a gradient more. WIDE: raw scales from nothing to 48 times the picture. */
+enum { NLL_PRED, NLL_TARGET, NLL_VALUE, NLL_DVALUE, NLL_DPRED, NLL_Z, NLL_DZ };
+
+static void nll_operands(struct op_case_run *r)
+{
+    size_t n = r->c->s[0] * frame_pixels(r->c);
+    int pred = operand(r, "pred", OP_INPUT, OP_FLOAT, OP_FILL_UNIT, n);
+    operand(r, "target", OP_CONSTANT, OP_FLOAT, OP_FILL_UNIT, n);
+    int value = output(r, "loss", OP_FLOAT, 1);
+    gradient(r, "dloss", value, 0);
+    gradient(r, "dpred", pred, 1);
+    int z = operand(r, "z", OP_INPUT, OP_FLOAT, r->c->flags & WIDE ? OP_FILL_WIDE : OP_FILL_NORMAL, n);
+    gradient(r, "dz", z, 1);
+}
+
+static int nll(struct op_case_run *r, int backward, struct err *e)
+{
+    float k = 1;
+    double value = 0;
+    if (backward)
+        OPS->download(r->ctx, &k, AT(NLL_DVALUE), sizeof k);
+    int code = OPS->loss_nll(r->ctx, r->c->s[0] * frame_pixels(r->c), weight * (double)k, AT(NLL_PRED),
+                             AT(NLL_Z), AT(NLL_TARGET), &value, backward ? AT(NLL_DPRED) : NULL,
+                             backward ? AT(NLL_DZ) : NULL, e);
+    if (!code && !backward)
+        OPS->upload(r->ctx, AT(NLL_VALUE), &(float){(float)value}, sizeof(float));
+    return code;
+}
+
+static int nll_forward(struct op_case_run *r, struct err *e)
+{
+    return nll(r, 0, e);
+}
+
+static int nll_backward(struct op_case_run *r, struct err *e)
+{
+    return nll(r, 1, e);
+}
+
+const struct op_kind kind_nll = {"loss nll", nll_operands, nll_forward, nll_backward, 0, NULL};

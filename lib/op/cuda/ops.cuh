@@ -90,6 +90,8 @@ int cuda_loss_ssim(struct op_ctx *ctx, size_t B, size_t H, size_t W, double weig
                    const float *target, double *loss, float *dpred, struct err *e);
 int cuda_loss_gradient(struct op_ctx *ctx, size_t B, size_t H, size_t W, double weight, const float *pred,
                        const float *target, double *loss, float *dpred, struct err *e);
+int cuda_loss_nll(struct op_ctx *ctx, size_t n, double weight, const float *pred, const float *z,
+                  const float *target, double *loss, float *dpred, float *dz, struct err *e);
 void cuda_sum_squares(struct op_ctx *ctx, size_t n, const float *x, double *sum);
 void cuda_scale(struct op_ctx *ctx, size_t n, float factor, float *x);
 void cuda_adamw(struct op_ctx *ctx, const struct op_adamw *a, size_t n, float *p, const float *g, float *m,

@@ -57,6 +57,7 @@ static const struct op_table table = {
     .loss_sampled = cuda_loss_sampled,
     .loss_ssim = cuda_loss_ssim,
     .loss_gradient = cuda_loss_gradient,
+    .loss_nll = cuda_loss_nll,
     .sum_squares = cuda_sum_squares,
     .scale = cuda_scale,
     .adamw = cuda_adamw,

@@ -45,6 +45,25 @@ int ref_loss_pixels(struct op_ctx *ctx, enum op_pixel_loss kind, size_t n, doubl
     return 0;
 }
 
+int ref_loss_nll(struct op_ctx *ctx, size_t n, double weight, const float *pred, const float *z,
+                 const float *target, double *loss, float *dpred, float *dz, struct err *e)
+{
+    (void)ctx;
+    (void)e;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)pred[i] - (double)target[i], x = (double)z[i];
+        double b = fmax(x, 0) + log1p(exp(-fabs(x))) + (double)OP_SCALE_LEAST;
+        sum += fabs(d) / b + log(2 * b);
+        if (dpred)
+            add_to(dpred + i, weight * sign_of(d) / b / (double)n);
+        if (dz) /* by b, times the slope of softplus */
+            add_to(dz + i, weight * (1 - fabs(d) / b) / b / (1 + exp(-x)) / (double)n);
+    }
+    *loss += weight * sum / (double)n;
+    return 0;
+}
+
 int ref_loss_sampled(struct op_ctx *ctx, size_t B, size_t N, size_t pixels, double weight, const float *pred,
                      const int32_t *index, const float *value, const uint8_t *select, double *loss,
                      float *dpred, struct err *e)

@@ -41,6 +41,7 @@ const struct op_table op_ref = {
     .loss_sampled = ref_loss_sampled,
     .loss_ssim = ref_loss_ssim,
     .loss_gradient = ref_loss_gradient,
+    .loss_nll = ref_loss_nll,
     .sum_squares = ref_sum_squares,
     .scale = ref_scale,
     .adamw = ref_adamw,

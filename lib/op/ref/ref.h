@@ -93,6 +93,8 @@ int ref_loss_gradient(struct op_ctx *ctx, size_t B, size_t H, size_t W, double w
                       const float *target, double *loss, float *dpred, struct err *e);
 
 /* optimiser_ref.c */
+int ref_loss_nll(struct op_ctx *ctx, size_t n, double weight, const float *pred, const float *z,
+                 const float *target, double *loss, float *dpred, float *dz, struct err *e);
 void ref_sum_squares(struct op_ctx *ctx, size_t n, const float *x, double *sum);
 void ref_scale(struct op_ctx *ctx, size_t n, float factor, float *x);
 void ref_adamw(struct op_ctx *ctx, const struct op_adamw *a, size_t n, float *p, const float *g, float *m,
