@@ -16,6 +16,14 @@ static int has_models(const struct contest *c)
     return 0;
 }
 
+static int has_error_heads(const struct contest *c)
+{
+    for (size_t i = 0; i < c->contender_count; i++)
+        if (recon_has_error_head(c->contenders[i].handle[0]))
+            return 1;
+    return 0;
+}
+
 int batch_take(struct batch *b, const struct contest *c, const struct pairing *p, struct err *e)
 {
     *b = (struct batch){.session = p->id, .sentinel = -999};
@@ -39,6 +47,7 @@ int batch_take(struct batch *b, const struct contest *c, const struct pairing *p
         {&b->out, 1 + b->capacity, b->pixels},
         {&b->mask, b->capacity, b->pixels},
         {&b->raw, b->capacity * b->pixels, sizeof *b->raw},
+        {&b->scale, has_error_heads(c) ? b->capacity * b->pixels : 0, sizeof *b->scale},
         {&b->state, b->capacity * b->S, sizeof *b->state},
         {&b->state_len, b->capacity, sizeof *b->state_len},
         {&b->frame_id, b->capacity, sizeof *b->frame_id},
@@ -60,8 +69,8 @@ void batch_release(struct batch *b)
         if (b->drawn)
             samples_release(&b->drawn[i]);
     }
-    void *all[] = {b->truth,     b->other,    b->out,      b->mask,  b->raw,  b->state,
-                   b->state_len, b->frame_id, b->recorded, b->drawn, b->score};
+    void *all[] = {b->truth, b->other,     b->out,      b->mask,     b->raw,   b->scale,
+                   b->state, b->state_len, b->frame_id, b->recorded, b->drawn, b->score};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     *b = (struct batch){0};

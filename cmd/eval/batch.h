@@ -16,6 +16,7 @@ struct batch {
     uint8_t *out;   /* (1 + capacity, H*W) of one entry */
     uint8_t *mask;  /* (capacity, H*W) which pixels were given */
     float *raw;     /* (capacity, H*W) what a reconstruction gives */
+    float *scale;   /* (capacity, H*W) of the error, where a model has an error head, else NULL */
     float *state;   /* (capacity, S) */
     uint16_t *state_len;
     int64_t *frame_id;

@@ -38,19 +38,26 @@ static size_t gather(const struct batch *b, const struct samples *s, size_t *at,
     return n;
 }
 
-static int run_model(struct batch *b, struct recon *model, const struct samples *s, struct err *e)
+static int run_model(struct batch *b, struct entry *entry, const struct samples *s, struct err *e)
 {
+    struct recon *model = entry->who->handle[0];
     struct recon_frame frames[64];
     size_t slot[64], at = 0, longest = 1, n;
     for (size_t i = 0; i < b->n; i++)
         longest = s[i].n > longest ? s[i].n : longest;
     size_t most = recon_batch(model, b->W, b->H, longest, MODEL_BYTES);
     most = most > 64 ? 64 : most;
+    float *scale = recon_has_error_head(model) ? b->scale : NULL;
     int r = 0;
     while (!r && (n = gather(b, s, &at, most, frames, slot)) > 0) {
-        r = recon_run(model, frames, n, b->W, b->H, b->raw, RECON_IMPORTANCE_NONE, NULL, e);
-        for (size_t k = 0; k < n && !r; k++)
-            metric_quantise(b->raw + k * b->pixels, b->out + (1 + slot[k]) * b->pixels, b->pixels);
+        r = recon_run_scale(model, frames, n, b->W, b->H, b->raw, scale, e);
+        for (size_t k = 0; k < n && !r; k++) {
+            const float *raw = b->raw + k * b->pixels;
+            metric_quantise(raw, b->out + (1 + slot[k]) * b->pixels, b->pixels);
+            if (scale)
+                metric_scale_add(&entry->score.scale, b->truth + (1 + slot[k]) * b->pixels, raw,
+                                 scale + k * b->pixels, b->pixels);
+        }
     }
     return r;
 }
@@ -123,7 +130,7 @@ static int run_batch(struct contest *c, struct batch *b, struct err *e)
             c->sampleless += !s[i].n;
         for (size_t i = 0; i < c->contender_count && !r; i++, entry++) {
             const struct contender *who = entry->who;
-            r = who->is_model ? run_model(b, who->handle[0], s, e) : run_method(b, who, s, e);
+            r = who->is_model ? run_model(b, entry, s, e) : run_method(b, who, s, e);
             if (r)
                 err_prefix(e, "%s: ", who->name);
             if (!r)

@@ -39,8 +39,9 @@ struct contest {
     size_t budget_count;
     enum pattern pattern;
     uint64_t seed;
-    uint32_t size[2]; /* --size, 0: the reference's */
-    int keep;         /* every frame's figures */
+    uint32_t size[2];                 /* --size, 0: the reference's */
+    int keep;                         /* every frame's figures */
+    enum recon_importance importance; /* on pictures */
     /* out */
     struct entry *entries; /* the second file's first, then budget by budget */
     size_t entry_count;

@@ -20,7 +20,7 @@ enum { DEFAULT_SEED = 42, MOST_BUDGETS = 64 };
 
 struct options {
     struct option_list models, methods;
-    const char *budgets, *pattern, *plot, *pictures;
+    const char *budgets, *pattern, *plot, *pictures, *importance;
     int tsv, per_frame;
     double min_psnr;
     uint32_t size[2];
@@ -80,6 +80,8 @@ static int open_contenders(const struct options *o, const struct common_options 
     int r = mem_alloc(&c->contenders, o->models.n + o->methods.n, sizeof *c->contenders, "models", e);
     for (size_t i = 0; i < o->models.n && !r; i++)
         r = open_model(&c->contenders[c->contender_count++], o->models.items[i], common, e);
+    for (size_t i = 0; i < o->models.n && !r; i++)
+        r = recon_check_importance(c->contenders[i].handle[0], c->importance, e);
     for (size_t i = 0; i < o->methods.n && !r; i++)
         r = open_method(&c->contenders[c->contender_count++], o->methods.items[i], e);
     return r;
@@ -119,6 +121,8 @@ static int check(const struct options *o, const struct parsed *p, struct err *e)
         return err_set(e, ERR_USAGE, "--plot -: standard output has the figures already (--plot FILE)");
     if (o->pictures && !contenders)
         return err_set(e, ERR_USAGE, "--pictures: of what? give -m or --method");
+    if (o->importance && (!o->pictures || !o->models.n))
+        return err_set(e, ERR_USAGE, "--importance: is drawn on the sheets of --pictures, of a model (-m)");
     return o->plot ? plot_check(o->plot, e) : 0;
 }
 
@@ -240,6 +244,8 @@ int main(int argc, char **argv)
          "plot PSNR against the budget: a .svg or .png, - for the terminal (needs gnuplot)", 0, 0},
         {OPTION_TEXT, 0, "pictures", &o.pictures, "DIR",
          "a sheet a session: truth, samples, methods, models, error, importance", 0, 0},
+        {OPTION_CHOICE, 0, "importance", &o.importance, "entropy|variance|error|residual",
+         "the map on these sheets; default entropy", 0, 0},
         {OPTION_NUMBER, 0, "min-psnr", &o.min_psnr, "DB",
          "exit 1 when the mean PSNR of the reconstruction or of a model is below", -1000, 1000},
         {.kind = OPTION_END}};
@@ -260,7 +266,10 @@ int main(int argc, char **argv)
     struct contest c = {.pattern = o.pattern ? (enum pattern)pattern_by_name(o.pattern) : PATTERN_BLUENOISE,
                         .seed = p.common.seed < 0 ? DEFAULT_SEED : (uint64_t)p.common.seed,
                         .size = {o.size[0], o.size[1]},
-                        .keep = o.per_frame};
+                        .keep = o.per_frame,
+                        .importance = o.importance
+                                          ? (enum recon_importance)recon_importance_by_name(o.importance)
+                                          : RECON_IMPORTANCE_ENTROPY};
     int r = check(&o, &p, &e);
     if (!r)
         r = run(&o, &p, films, &c, &e);

@@ -36,11 +36,12 @@ struct picture {
     uint32_t map_w, map_h; /* the last model's, 0: none */
 };
 
-static int draw_contender(struct picture *p, const struct contender *who, const struct batch *b,
-                          const struct samples *s, uint32_t row, uint32_t column, struct err *e)
+static int draw_contender(struct picture *p, const struct contest *c, const struct contender *who,
+                          const struct batch *b, const struct samples *s, uint32_t row, uint32_t column,
+                          struct err *e)
 {
     struct recon_frame f = batch_frame(b, s, row);
-    enum recon_importance kind = who->is_model ? RECON_IMPORTANCE_ENTROPY : RECON_IMPORTANCE_NONE;
+    enum recon_importance kind = who->is_model ? c->importance : RECON_IMPORTANCE_NONE;
     free(p->map);
     p->map = NULL;
     recon_map_size(who->handle[0], kind, b->W, b->H, &p->map_w, &p->map_h);
@@ -76,7 +77,7 @@ static int draw_row(struct picture *p, const struct contest *c, const struct bat
     for (int models = 0; models < 2; models++)
         for (size_t i = 0; i < c->contender_count && !r; i++)
             if (c->contenders[i].is_model == models && s[row].n)
-                r = draw_contender(p, &c->contenders[i], b, s, row, column++, e);
+                r = draw_contender(p, c, &c->contenders[i], b, s, row, column++, e);
     if (r || !s[row].n)
         return r;
     sheet_error(&p->sheet, column, row, truth, p->frame, ERROR_FULL);

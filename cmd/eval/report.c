@@ -94,6 +94,15 @@ static void json_score(struct json *j, const struct score *s)
         json_close(j);
     }
     json_key_number(j, "psnr_pooled", score_psnr_pooled(s));
+    if (s->scale.n <= 0)
+        return;
+    json_key(j, "error_head");
+    json_object(j);
+    json_key_number(j, "correlation", metric_scale_correlation(&s->scale));
+    json_key_number(j, "nll", metric_scale_nll(&s->scale));
+    json_key_number(j, "nll_constant", metric_scale_nll_constant(&s->scale));
+    json_key_number(j, "within_median", metric_scale_within(&s->scale));
+    json_close(j);
 }
 
 static void json_frames(struct json *j, const struct score *s)

@@ -36,7 +36,8 @@ struct score {
     size_t frames, identical;
     double squares, pixels, samples; /* sums over frames */
     struct metric_stat stat[SCORE_METRICS];
-    struct frame_score *each; /* with keep */
+    struct metric_scale scale; /* of a model with an error head, else n 0 */
+    struct frame_score *each;  /* with keep */
     size_t each_capacity;
     int keep;
 };

@@ -81,6 +81,8 @@ void print_checkpoint(const struct content *content)
     print_line("data", c->data_uuid);
     if (c->exp_avg)
         print_formatted("optimizer", "step %" PRId64 ", lr %g: can be resumed", c->optimizer_step, c->lr);
+    if (checkpoint_find(c, "error_head.weight"))
+        print_line("error head", "expected error of each pixel: --importance=error");
     if (c->state_n)
         print_formatted("state", "mean and deviation of %zu columns", c->state_n);
     print_newest(c->history);

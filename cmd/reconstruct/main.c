@@ -25,7 +25,7 @@ static const struct option_row rows[] = {
     {OPTION_TEXT, 'o', "output", &option.output, "OUT", "a file, - for standard output (the default), for PNG a pattern such as out/%06d.png", 0, 0},
     {OPTION_CHOICE, 'f', "format", &option.format, "h5|y4m|pgm|png|sixel", "default h5, or what the name of OUT ends with; sixel: to look at in the terminal", 0, 0},
     {OPTION_CHOICE, 0, "dtype", &option.dtype, "u8|f32", "values in h5: clipped and rounded (the default), or the raw output", 0, 0},
-    {OPTION_OPTIONAL_TEXT, 0, "importance", &option.importance, "entropy|variance|residual|none", "also the importance map, in h5, or drawn beside the frame (png, sixel); default entropy with a model, else residual", 0, 0},
+    {OPTION_OPTIONAL_TEXT, 0, "importance", &option.importance, "entropy|variance|error|residual|none", "also the importance map, in h5, or drawn beside the frame (png, sixel); default entropy with a model, else residual", 0, 0},
     {OPTION_END, 0, NULL, NULL, NULL, NULL, 0, 0},
 };
 // clang-format on
@@ -90,14 +90,9 @@ static int choose_importance(struct sink *s, struct err *e)
     const char *name = *option.importance ? option.importance : option.model ? "entropy" : "residual";
     int kind = recon_importance_by_name(name);
     if (kind < 0)
-        return err_set(e, ERR_USAGE, "--importance=%s: is none of entropy, variance, residual, none", name);
-    s->importance = (enum recon_importance)kind;
-    if (!option.model && (kind == RECON_IMPORTANCE_ENTROPY || kind == RECON_IMPORTANCE_VARIANCE))
-        return err_set(e, ERR_USAGE, "--importance=%s: comes from a model's attention (-m CKPT, or residual)",
+        return err_set(e, ERR_USAGE, "--importance=%s: is none of entropy, variance, error, residual, none",
                        name);
-    if (kind == RECON_IMPORTANCE_ERROR)
-        return err_set(e, ERR_UNAVAILABLE,
-                       "--importance=error: needs an error head, which this version does not have");
+    s->importance = (enum recon_importance)kind;
     return 0;
 }
 
@@ -213,6 +208,7 @@ int main(int argc, char **argv)
                                                           : tool_check_output(&p, option.output, &e);
     code = code ? code : tool_check_json(&p, option.output, &e);
     code = code ? code : open_recon(&batch, &p.common, &e);
+    code = code ? code : recon_check_importance(batch.recon, sink.importance, &e);
     code = code ? code : mem_alloc(&inputs, p.file_count, sizeof *inputs, "inputs", &e);
     code = code ? code : look_at(&p, inputs, &batch.selections, &frames, &before, &e);
     history = tool_history(&tool, &p, before);

@@ -96,9 +96,13 @@ static int open_recon(struct job *j, const struct parsed *p, struct err *e)
                        "--pattern %s follows a map of importance: give -m CKPT, or --importance=residual, "
                        "which needs no model",
                        pattern_name(j->pattern));
-    if (options.model)
-        return recon_open_model(&j->recon, options.model, p->common.device, omp_get_max_threads(),
-                                (enum op_precision)op_precision_named(p->common.precision), e);
+    if (options.model) {
+        int r = recon_open_model(&j->recon, options.model, p->common.device, omp_get_max_threads(),
+                                 (enum op_precision)op_precision_named(p->common.precision), e);
+        return r || !map ? r
+                         : recon_check_importance(
+                               j->recon, (enum recon_importance)recon_importance_by_name(importance), e);
+    }
     if (map || options.schedule || options.latency)
         return recon_open_method(&j->recon, RECON_LINEAR, e);
     return 0;

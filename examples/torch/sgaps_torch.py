@@ -26,7 +26,7 @@ for _folder in (_here, os.path.join(_here, "../../tests/reference")):
 from spt_torch import SparsePixelTransformer  # noqa: E402
 
 # What a configuration that lacks a key was made with: see sgaps-config(5).
-MISSING = {"prefill": "none", "coordinates": "centres", "state_norm": False, "sentinel_value": -999.0,
+MISSING = {"prefill": "none", "coordinates": "centres", "state_norm": False, "sentinel_value": -999.0, "error_head": False,
            "positional": {"kind": "sinusoidal", "max_freq": 10},
            "decoder": {"self_attention": "none", "query_patch": 1, "head_width": 0}}
 
@@ -40,7 +40,8 @@ def network(c):
                                   c["architecture"]["feedforward_dim"], c["max_state_dim"],
                                   c["architecture"].get("dropout", 0.0), skip["enabled"], skip["weight"],
                                   decoder["self_attention"], c["positional"]["max_freq"], c["coordinates"],
-                                  decoder["query_patch"], decoder["head_width"], c["prefill"] == "linear")
+                                  decoder["query_patch"], decoder["head_width"], c["prefill"] == "linear",
+                                  c["error_head"])
 
 
 def load(path):

@@ -114,15 +114,11 @@ int config_model_check(const struct model_config *m, int code, struct err *e)
                        m->embed_dim);
     if (m->prefill == PREFILL_LINEAR && m->query_patch < 2)
         return err_set(e, code, "model.prefill: linear needs model.decoder.query_patch above 1");
-    if (m->error_head)
-        return err_set(e, ERR_UNAVAILABLE, "model.error_head: is not built in: set it to false");
     return 0;
 }
 
 static int check_training(const struct training_config *t, struct err *e)
 {
-    if (t->loss[LOSS_NLL] > 0)
-        return err_set(e, ERR_UNAVAILABLE, "training.loss: nll needs the error head, which is not built in");
     if (t->samples[0] > t->samples[1])
         return err_set(e, ERR_CONFIG, "training.samples: [%g,%g] is not in rising order", t->samples[0],
                        t->samples[1]);

@@ -21,7 +21,7 @@ struct model_config {
     enum coordinates coordinates;
     double max_freq;      /* positional.max_freq; kind is always sinusoidal */
     enum prefill prefill; /* linear needs query_patch > 1 */
-    int error_head;       /* not built yet: refused */
+    int error_head;       /* a second last convolution: the expected error of each pixel */
     int state_norm;
     enum self_attention self_attention;
     uint32_t query_patch; /* p: 1 = a query a pixel */

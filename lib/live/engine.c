@@ -352,10 +352,6 @@ static int configure(struct engine *g, const struct config *c, const struct engi
     if (r)
         return r;
     g->batch.importance = p.importance;
-    if (p.importance == RECON_IMPORTANCE_ERROR) {
-        log_warning("sampling.importance error: no checkpoint has an error head, entropy stands in for it");
-        g->batch.importance = RECON_IMPORTANCE_ENTROPY;
-    }
     return mem_alloc(&g->taken, g->max_batch, sizeof(struct engine_session *), "a batch", e);
 }
 

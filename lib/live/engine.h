@@ -6,7 +6,7 @@
  *
  * A frame with a full image is judged by SSIM and rebuilt from all its samples; of any other frame sampling.holdout of the
  * samples are withheld from the model, and it is judged by them (policy.h). Without a network the map is the residual,
- * whatever sampling.importance says. */
+ * whatever sampling.importance says, and of one without an error head entropy where it says error. */
 #ifndef SGAPS_LIVE_ENGINE_H
 #define SGAPS_LIVE_ENGINE_H
 

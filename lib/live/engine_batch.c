@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "interp/interp.h"
 #include "live/engine_private.h"
@@ -12,11 +13,19 @@
 static const double PICTURE_S = 1; /* a residual map that only somebody watching wants */
 
 /* What the importance of the configuration can be with this reconstruction. */
-static enum recon_importance map_kind(const struct engine_batch *b, const struct recon *recon)
+static enum recon_importance map_kind(struct engine_batch *b, const struct model *model)
 {
-    if (b->importance == RECON_IMPORTANCE_NONE || recon_model(recon))
+    if (b->importance == RECON_IMPORTANCE_NONE)
         return b->importance;
-    return RECON_IMPORTANCE_RESIDUAL;
+    if (!recon_model(model->recon))
+        return RECON_IMPORTANCE_RESIDUAL;
+    if (b->importance != RECON_IMPORTANCE_ERROR || recon_has_error_head(model->recon))
+        return b->importance;
+    if (!b->told_headless++)
+        log_warning(
+            "sampling.importance error: %s has no error head: entropy stands in, for every such model",
+            model->version);
+    return RECON_IMPORTANCE_ENTROPY;
 }
 
 static int grow(struct engine_batch *b, size_t B, size_t map, struct err *e)
@@ -195,7 +204,7 @@ static void tell(struct engine_batch *b, struct engine_session *s, size_t at)
 
 void engine_batch_run(struct engine_batch *b, struct engine_session **s, size_t B)
 {
-    enum recon_importance kind = map_kind(b, s[0]->model->recon);
+    enum recon_importance kind = map_kind(b, s[0]->model);
     uint32_t w, h;
     recon_map_size(s[0]->model->recon, kind, b->W, b->H, &w, &h);
     b->whole.code = 0;

@@ -47,6 +47,7 @@ struct engine_batch {
     struct engine_handlers handlers;
     uint32_t W, H;
     enum recon_importance importance;
+    int told_headless;          /* that entropy stands in for the scale of the error */
     struct recon_frame *frames; /* (B) */
     struct engine_result *results;
     struct err *errors, whole;         /* (B), of all; code 0: none */

@@ -23,6 +23,22 @@ double metric_tpsnr(const uint8_t *a, const uint8_t *a_before, const uint8_t *b,
 /* PSNR over the pixels whose given[i] is 0; NAN when there are none. */
 double metric_psnr_off(const uint8_t *a, const uint8_t *b, const uint8_t *given, size_t n);
 
+/* How well a scale b foretells the absolute error |x - truth / 255| of each pixel, over any number of frames: x and b floats, white
+ * = 1, b > 0. The figures are NAN where there are no pixels, the correlation too where one of the two is constant. */
+struct metric_scale {
+    double n, error, scale, error2, scale2, both, nll, within; /* sums over pixels */
+};
+void metric_scale_add(struct metric_scale *s, const uint8_t *truth, const float *x, const float *b, size_t n);
+/* Mean of |error| / b + log(2 b), in nats a pixel: Laplace's negative log likelihood; and that of the one scale for all pixels that
+ * makes it least, their mean error. */
+double metric_scale_nll(const struct metric_scale *s);
+double metric_scale_nll_constant(const struct metric_scale *s);
+/* Pearson's, between scale and absolute error. */
+double metric_scale_correlation(const struct metric_scale *s);
+/* Share of the pixels that err by less than b log 2, the median of their distribution: 0.5 where the scale is right, more where it is
+ * too large. */
+double metric_scale_within(const struct metric_scale *s);
+
 /* float (white = 1) -> 8 bit, clipped and rounded, half to even as numpy and PyTorch do; NaN becomes 0. */
 void metric_quantise(const float *x, uint8_t *out, size_t n);
 

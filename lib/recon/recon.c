@@ -150,14 +150,21 @@ void recon_map_size(const struct recon *r, enum recon_importance kind, uint32_t 
         spt_map_size(r->model, H, W, h, w);
 }
 
-static int check_importance(const struct recon *r, enum recon_importance kind, struct err *e)
+int recon_has_error_head(const struct recon *r)
 {
-    if (kind == RECON_IMPORTANCE_ERROR)
-        return err_set(e, ERR_UNAVAILABLE, "importance error: %s has no error head", r->name);
-    if (!r->model && (kind == RECON_IMPORTANCE_ENTROPY || kind == RECON_IMPORTANCE_VARIANCE))
-        return err_set(e, ERR_USAGE,
-                       "importance %s comes from a model's attention: %s has none (residual needs no model)",
+    return r->model && spt_config(r->model)->error_head;
+}
+
+int recon_check_importance(const struct recon *r, enum recon_importance kind, struct err *e)
+{
+    if (!r->model && kind != RECON_IMPORTANCE_NONE && kind != RECON_IMPORTANCE_RESIDUAL)
+        return err_set(e, ERR_USAGE, "importance %s comes from a model, %s is none (residual needs no model)",
                        importance_names[kind], r->name);
+    if (kind == RECON_IMPORTANCE_ERROR && !recon_has_error_head(r))
+        return err_set(e, ERR_UNAVAILABLE,
+                       "importance error: %s has no error head: take entropy, variance or residual, or train "
+                       "with model.error_head=true",
+                       r->name);
     return 0;
 }
 
@@ -168,6 +175,14 @@ static int check_frame(const struct recon_frame *f, size_t b, struct err *e)
     if (f->n > INT32_MAX / 4)
         return err_set(e, ERR_DATA, "frame %zu of the batch has %zu samples: too many", b, f->n);
     return 0;
+}
+
+static int check_frames(const struct recon_frame *frames, size_t B, struct err *e)
+{
+    int code = 0;
+    for (size_t b = 0; b < B && !code; b++)
+        code = check_frame(&frames[b], b, e);
+    return code;
 }
 
 /* The first error of frames that threads work on. */
@@ -278,7 +293,7 @@ static int pack(struct recon *r, const struct recon_frame *frames, size_t B, uin
 static int run_model(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H,
                      float *out, enum recon_importance kind, float *map, struct err *e)
 {
-    struct spt_options options = {.importance = -1};
+    struct spt_options options = {.importance = -1, .scale = map && kind == RECON_IMPORTANCE_ERROR};
     if (map && kind == RECON_IMPORTANCE_ENTROPY)
         options.importance = OP_IMPORTANCE_ENTROPY;
     if (map && kind == RECON_IMPORTANCE_VARIANCE)
@@ -291,6 +306,8 @@ static int run_model(struct recon *r, const struct recon_frame *frames, size_t B
     if (code)
         return code;
     code = spt_download_output(r->model, out, e);
+    if (!code && options.scale)
+        code = spt_download_scale(r->model, map, e);
     return code || options.importance < 0 ? code : spt_download_map(r->model, map, e);
 }
 
@@ -322,9 +339,9 @@ int recon_residual_maps(struct recon *r, const struct recon_frame *frames, size_
 int recon_run(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H, float *out,
               enum recon_importance importance, float *map, struct err *e)
 {
-    int code = map ? check_importance(r, importance, e) : 0;
-    for (size_t b = 0; b < B && !code; b++)
-        code = check_frame(&frames[b], b, e);
+    int code = map ? recon_check_importance(r, importance, e) : 0;
+    if (!code)
+        code = check_frames(frames, B, e);
     if (code || !B)
         return code;
     if (r->model)
@@ -340,4 +357,15 @@ int recon_run(struct recon *r, const struct recon_frame *frames, size_t B, uint3
     for (size_t b = 0; b < B; b++)
         spt_scale_map(map + b * w * h, (size_t)w * h);
     return 0;
+}
+
+int recon_run_scale(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H,
+                    float *out, float *scale, struct err *e)
+{
+    if (!scale)
+        return recon_run(r, frames, B, W, H, out, RECON_IMPORTANCE_NONE, NULL, e);
+    int code = recon_check_importance(r, RECON_IMPORTANCE_ERROR, e);
+    if (!code)
+        code = check_frames(frames, B, e);
+    return code || !B ? code : run_model(r, frames, B, W, H, out, RECON_IMPORTANCE_ERROR, scale, e);
 }

@@ -51,6 +51,13 @@ struct recon_frame {
  * surrounds the network runs a frame a thread; coordinates that come again cost less (recon_plans.h). */
 int recon_run(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H, float *out,
               enum recon_importance importance, float *map, struct err *e);
+/* As recon_run, and where scale is not NULL the error head's scale as it is (B,H,W): the expected absolute error of each pixel, white
+ * = 1. */
+int recon_run_scale(struct recon *r, const struct recon_frame *frames, size_t B, uint32_t W, uint32_t H,
+                    float *out, float *scale, struct err *e);
+/* Whether a map of this kind can be had: ERR_USAGE where it takes a model, ERR_UNAVAILABLE where it takes one with an error head. */
+int recon_check_importance(const struct recon *r, enum recon_importance kind, struct err *e);
+int recon_has_error_head(const struct recon *r);
 /* The residual of those frames whose wanted[b] is not 0 (NULL: all), scaled to [0,1], into map (B,H,W): for who runs without a
  * map and wants one of some frames only. */
 int recon_residual_maps(struct recon *r, const struct recon_frame *frames, size_t B, const uint8_t *wanted,

@@ -194,6 +194,11 @@ static void lay_head(struct layout *l, struct activations *a)
     int crop = s->H != s->Hp || s->W != s->Wp;
     a->cropped = crop ? take(l, s->B * s->H, s->W) : h->out;
     a->output = m->ctx->bf16 ? take_floats(l, s->B * s->H * s->W) : (float *)a->cropped;
+    if (!m->config.error_head)
+        return;
+    h->error = take(l, pixels, 1);
+    a->cropped_scale = crop ? take(l, s->B * s->H, s->W) : h->error;
+    a->scale = m->ctx->bf16 ? take_floats(l, s->B * s->H * s->W) : (float *)a->cropped_scale;
 }
 
 static void lay_gradients(struct layout *l, struct activations *a)
@@ -218,6 +223,8 @@ static void lay_gradients(struct layout *l, struct activations *a)
     g->full[0] = take(l, pixels, channels);
     g->full[1] = take(l, pixels, channels);
     a->doutput = take_floats(l, s->B * s->H * s->W);
+    if (m->config.error_head)
+        a->dscale = take_floats(l, s->B * s->H * s->W);
 }
 
 size_t activations_layout(struct spt *m, const struct shape *s, char *base)

@@ -17,6 +17,7 @@ static double self_attention(double T, double D)
     return product(T, 3 * D, D) + attention(T, T, D) + product(T, D, D);
 }
 
+/* Without the error head, which runs where it is asked for, as importance does: with patches 288 a pixel. */
 static double head(const struct model_config *c, double Q)
 {
     double D = c->embed_dim, p = c->query_patch, C = p > 1 && c->head_width ? c->head_width : D;

@@ -63,12 +63,13 @@ struct head_weights {
     struct block_weights block[2];     /* at width C */
     struct linear_weights up, full[2]; /* patches: (16pp,C,3,3), (16,16|18,3,3), (16,16,3,3) */
     struct linear_weights out;         /* (1,C|16,3,3) */
+    struct linear_weights error;       /* error_head: the same, beside out */
 };
 
 enum { FULL_CHANNELS = 16 }; /* of the full-resolution convolutions behind patch queries */
 
 /* How a tensor starts. */
-enum start { START_ZERO, START_ONE, START_LINEAR, START_XAVIER, START_CONV, START_FREQUENCIES };
+enum start { START_ZERO, START_ONE, START_LINEAR, START_XAVIER, START_CONV, START_SCALE, START_FREQUENCIES };
 
 struct parameter {
     struct spt_tensor tensor;
@@ -120,6 +121,7 @@ struct head_act {
     act *planes;  /* prefill (B,Hp,Wp,2) */
     float *base;  /* its first (B,H,W), which the output is added to; NULL without prefill */
     act *out;     /* (B,Hp,Wp) the result, less base */
+    act *error;   /* error_head: (B,Hp,Wp) the raw scale */
 };
 struct skip_act {
     act *mean, *linear; /* (B,D) */
@@ -160,6 +162,8 @@ struct activations {
     float *map;              /* (B,Q) */
     act *cropped;            /* (B,H,W) */
     float *output, *doutput; /* (B,H,W) */
+    act *cropped_scale;      /* error_head: the same of the raw scale */
+    float *scale, *dscale;
     struct gradient_act g;
 };
 
@@ -175,7 +179,7 @@ struct constants {
 /* A sequence of evaluation as the backend recorded it (recordings.c). */
 struct recording {
     struct shape shape;
-    int importance;
+    int importance, scale;
     uint64_t runs, used; /* 0 runs: the entry is empty; used: by recordings.clock */
     void *recording;     /* NULL: not yet */
 };
@@ -290,9 +294,9 @@ int encode_backward(struct spt *m, struct err *e); /* from g.memory */
 /* decode.c: queries and memory to head.x, skip included */
 int decode_forward(struct spt *m, struct err *e);
 int decode_backward(struct spt *m, struct err *e); /* from g.x, to g.memory */
-/* refine.c: head.x to out, cropped and as float to output */
+/* refine.c: head.x to out, cropped and as float to output; where it is asked for, the scale beside it */
 int refine_forward(struct spt *m, struct err *e);
-int refine_backward(struct spt *m, struct err *e); /* from doutput, to g.x */
+int refine_backward(struct spt *m, struct err *e); /* from doutput and dscale, to g.x */
 
 int host_room(struct spt *m, size_t n, struct err *e); /* m->host holds n floats */
 void stage_report(const struct spt *m, const char *name, const act *x, size_t rows, size_t columns);

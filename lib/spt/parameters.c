@@ -135,6 +135,15 @@ static int add_block(struct spt *m, int i, struct err *e)
     return 0;
 }
 
+/* It reads what the picture's last convolution reads, `in` channels. A name of its own, not inside refine_head: a torch user adds
+ * it to any network as it is. */
+static int add_error_head(struct spt *m, size_t in, struct err *e)
+{
+    if (!m->config.error_head)
+        return 0;
+    return add_conv(m, &m->head.error, 1, in, 3, START_ZERO, START_SCALE, "error_head", e);
+}
+
 static int add_head(struct spt *m, struct err *e)
 {
     struct head_weights *w = &m->head;
@@ -143,15 +152,18 @@ static int add_head(struct spt *m, struct err *e)
         TRY(add_conv(m, &w->proj, m->C, m->D, 1, START_CONV, START_ZERO, "refine_head.proj", e));
     TRY(add_block(m, 0, e));
     TRY(add_block(m, 1, e));
-    if (m->patch == 1)
-        return add_conv(m, &w->out, 1, m->C, 3, START_ZERO, START_ZERO, "refine_head.2", e);
+    if (m->patch == 1) {
+        TRY(add_conv(m, &w->out, 1, m->C, 3, START_ZERO, START_ZERO, "refine_head.2", e));
+        return add_error_head(m, m->C, e);
+    }
     TRY(add_conv(m, &w->up, full * m->patch * m->patch, m->C, 3, START_CONV, START_ZERO, "refine_head.up",
                  e));
     /* The biases of one keep these ReLUs open while the features are still noise: with zeros, and the last convolution at
      * zero, the first thing learnt is to close them all, and a closed one never opens again. */
     TRY(add_conv(m, &w->full[0], full, full + planes, 3, START_CONV, START_ONE, "refine_head.full.0", e));
     TRY(add_conv(m, &w->full[1], full, full, 3, START_CONV, START_ONE, "refine_head.full.2", e));
-    return add_conv(m, &w->out, 1, full, 3, START_ZERO, START_ZERO, "refine_head.out", e);
+    TRY(add_conv(m, &w->out, 1, full, 3, START_ZERO, START_ZERO, "refine_head.out", e));
+    return add_error_head(m, full, e);
 }
 
 static int build_table(struct spt *m, struct err *e)
@@ -246,6 +258,9 @@ static void fill_start(const struct spt *m, const struct spt_tensor *t, enum sta
         switch (start) {
         case START_ONE:
             out[i] = 1;
+            break;
+        case START_SCALE: /* softplus(-3) = .049, what an untrained network errs by */
+            out[i] = -3;
             break;
         case START_LINEAR:
             out[i] = (float)truncated(p, 0.02);

@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "spt/network.h"
 
-static int same_kind(const struct recording *r, const struct shape *s, int importance)
+static int same_kind(const struct recording *r, const struct shape *s, const struct spt_options *o)
 {
-    return r->runs && r->importance == importance && shape_equal(&r->shape, s);
+    return r->runs && r->importance == o->importance && r->scale == o->scale && shape_equal(&r->shape, s);
 }
 
 static void drop(struct spt *m, struct recording *r)
@@ -32,7 +32,7 @@ static struct recording *find(struct spt *m)
     struct recordings *all = &m->recordings;
     struct recording *oldest = all->each;
     for (struct recording *r = all->each; r < all->each + RECORDINGS; r++) {
-        if (same_kind(r, &m->act.shape, m->options.importance))
+        if (same_kind(r, &m->act.shape, &m->options))
             return r;
         if (r->used < oldest->used)
             oldest = r;
@@ -40,6 +40,7 @@ static struct recording *find(struct spt *m)
     drop(m, oldest);
     oldest->shape = m->act.shape;
     oldest->importance = m->options.importance;
+    oldest->scale = m->options.scale;
     return oldest;
 }
 

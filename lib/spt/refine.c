@@ -1,5 +1,5 @@
 /* The refine head: two residual blocks, then a 3x3 convolution to one channel, or from patches a pixel shuffle to full
- * resolution and light convolutions there. */
+ * resolution and light convolutions there. The error head is one more such convolution, beside the last. */
 #include <stdio.h>
 
 #include "spt/network.h"
@@ -63,6 +63,18 @@ static size_t full_channels(const struct spt *m)
     return FULL_CHANNELS + (m->config.prefill == PREFILL_LINEAR ? 2 : 0);
 }
 
+/* What the last convolutions read, and one of them: the picture's or the error head's. */
+static const act *features(const struct spt *m)
+{
+    return m->patch > 1 ? m->act.head.full[2] : m->act.head.blocks;
+}
+
+static struct op_conv last_conv(const struct spt *m, const struct linear_weights *w)
+{
+    const struct shape *s = &m->act.shape;
+    return conv_at(m, s->Hp, s->Wp, m->patch > 1 ? FULL_CHANNELS : m->C, 1, w->w, w->b);
+}
+
 static int patches_forward(struct spt *m, struct err *e)
 {
     const struct op_table *ops = m->ops;
@@ -83,23 +95,31 @@ static int patches_forward(struct spt *m, struct err *e)
         full.relu = 1;
         TRY(ops->conv3x3(m->ctx, &full, h->full[i], h->full[i + 1], e));
     }
-    struct op_conv out = conv_at(m, s->Hp, s->Wp, FULL_CHANNELS, 1, w->out.w, w->out.b);
-    return ops->conv3x3(m->ctx, &out, h->full[2], h->out, e);
+    struct op_conv out = last_conv(m, &w->out);
+    return ops->conv3x3(m->ctx, &out, features(m), h->out, e);
 }
 
 /* Cuts the padding off, makes float of what may be bfloat16, and adds the network's output to the prefill, in float: bfloat16
  * keeps a grey level of 128 and above only to a whole level, so that where the interpolation is right already the sum would
- * be wrong, and the same way all over a flat wall. */
-static void finish_output(struct spt *m)
+ * be wrong, and the same way all over a flat wall. base NULL: nothing is added. */
+static void finish(struct spt *m, const act *padded, act *cropped, const float *base, float *values)
+{
+    const struct shape *s = &m->act.shape;
+    if (cropped != padded)
+        for (size_t b = 0; b < s->B; b++)
+            m->ops->copy_rows(m->ctx, s->H, s->W, act_at(m, padded, b * s->Hp * s->Wp), s->Wp,
+                              act_at(m, cropped, b * s->H * s->W), s->W, 0);
+    if (m->ctx->bf16 || base)
+        m->ops->to_float(m->ctx, s->B * s->H * s->W, cropped, base, values);
+}
+
+static int error_forward(struct spt *m, struct err *e)
 {
     const struct activations *a = &m->act;
-    const struct shape *s = &a->shape;
-    if (a->cropped != a->head.out)
-        for (size_t b = 0; b < s->B; b++)
-            m->ops->copy_rows(m->ctx, s->H, s->W, act_at(m, a->head.out, b * s->Hp * s->Wp), s->Wp,
-                              act_at(m, a->cropped, b * s->H * s->W), s->W, 0);
-    if (m->ctx->bf16 || a->head.base)
-        m->ops->to_float(m->ctx, s->B * s->H * s->W, a->cropped, a->head.base, a->output);
+    struct op_conv error = last_conv(m, &m->head.error);
+    TRY(m->ops->conv3x3(m->ctx, &error, features(m), a->head.error, e));
+    finish(m, a->head.error, a->cropped_scale, NULL, a->scale);
+    return 0;
 }
 
 int refine_forward(struct spt *m, struct err *e)
@@ -117,16 +137,16 @@ int refine_forward(struct spt *m, struct err *e)
     if (m->patch > 1) {
         TRY(patches_forward(m, e));
     } else {
-        struct op_conv out = conv_at(m, s->h, s->w, m->C, 1, m->head.out.w, m->head.out.b);
-        TRY(ops->conv3x3(m->ctx, &out, h->blocks, h->out, e));
+        struct op_conv out = last_conv(m, &m->head.out);
+        TRY(ops->conv3x3(m->ctx, &out, features(m), h->out, e));
         stage_report(m, "refine.2", h->out, pixels, 1);
     }
     if (m->config.prefill != PREFILL_LINEAR)
         ops->sigmoid(m->ctx, pixels, h->out, h->out);
     if (m->patch == 1)
         stage_report(m, "refine.3", h->out, pixels, 1);
-    finish_output(m);
-    return 0;
+    finish(m, h->out, m->act.cropped, h->base, m->act.output);
+    return m->options.scale ? error_forward(m, e) : 0;
 }
 
 /* dy and dx (B,H,W,.): gradients of weights, and of the input. */
@@ -164,27 +184,47 @@ static int block_backward(struct spt *m, int i, const act *y, struct err *e)
     return 0;
 }
 
-/* The gradient of head.out into g.full[0]: padding put back as zeros, through the sigmoid. */
-static void output_backward(struct spt *m)
+/* The gradient of an image (B,H,W) into g.full[0]: padding put back as zeros. */
+static void pad_gradient(struct spt *m, const float *image)
 {
     const struct op_table *ops = m->ops;
     const struct activations *a = &m->act;
     const struct shape *s = &a->shape;
     size_t pixels = s->B * s->Hp * s->Wp, n = s->B * s->H * s->W;
-    const act *d = a->doutput;
+    const act *d = image;
     if (m->ctx->bf16) {
-        ops->to_act(m->ctx, n, a->doutput, a->g.full[1]);
+        ops->to_act(m->ctx, n, image, a->g.full[1]);
         d = a->g.full[1];
     }
     ops->zero(m->ctx, a->g.full[0], pixels * m->act_size);
     for (size_t b = 0; b < s->B; b++)
         ops->copy_rows(m->ctx, s->H, s->W, act_at(m, d, b * s->H * s->W), s->W,
                        act_at(m, a->g.full[0], b * s->Hp * s->Wp), s->Wp, 0);
-    if (m->config.prefill != PREFILL_LINEAR)
-        ops->sigmoid_backward(m->ctx, pixels, a->head.out, a->g.full[0], a->g.full[0]);
 }
 
-/* From g.full[0] to g.x, the gradient of what leaves the blocks. */
+/* From doutput and dscale to dx, the gradient of the features, in which those of both convolutions meet. */
+static int last_backward(struct spt *m, act *dx, struct err *e)
+{
+    const struct op_table *ops = m->ops;
+    const struct activations *a = &m->act;
+    const struct gradient_act *g = &a->g;
+    size_t pixels = a->shape.B * a->shape.Hp * a->shape.Wp;
+    struct op_conv out = last_conv(m, &m->head.out), error = last_conv(m, &m->head.error);
+    act *other = m->patch > 1 ? a->head.up : g->n; /* as large; the backward pass does not read `up` */
+    if (m->options.scale) {
+        pad_gradient(m, a->dscale);
+        TRY(conv_backward(m, &error, &m->head.error, features(m), g->full[0], other, e));
+    }
+    pad_gradient(m, a->doutput);
+    if (m->config.prefill != PREFILL_LINEAR)
+        ops->sigmoid_backward(m->ctx, pixels, a->head.out, g->full[0], g->full[0]);
+    TRY(conv_backward(m, &out, &m->head.out, features(m), g->full[0], dx, e));
+    if (m->options.scale)
+        ops->add(m->ctx, pixels * out.C, other, dx);
+    return 0;
+}
+
+/* From g.full[1], the gradient of the features, to g.x, that of what leaves the blocks. */
 static int patches_backward(struct spt *m, struct err *e)
 {
     const struct op_table *ops = m->ops;
@@ -193,8 +233,7 @@ static int patches_backward(struct spt *m, struct err *e)
     const struct gradient_act *g = &m->act.g;
     const struct shape *s = &m->act.shape;
     size_t pixels = s->B * s->Hp * s->Wp, p = m->patch, C = full_channels(m);
-    struct op_conv conv = conv_at(m, s->Hp, s->Wp, FULL_CHANNELS, 1, w->out.w, NULL);
-    TRY(conv_backward(m, &conv, &w->out, h->full[2], g->full[0], g->full[1], e));
+    struct op_conv conv;
     for (int i = 1; i >= 0; i--) {
         ops->relu_backward(m->ctx, pixels * FULL_CHANNELS, 1, h->full[i + 1], g->full[1], g->full[0]);
         conv = conv_at(m, s->Hp, s->Wp, i ? FULL_CHANNELS : C, FULL_CHANNELS, w->full[i].w, NULL);
@@ -211,13 +250,9 @@ int refine_backward(struct spt *m, struct err *e)
     const struct head_act *h = &m->act.head;
     const struct shape *s = &m->act.shape;
     struct gradient_act *g = &m->act.g;
-    output_backward(m);
-    if (m->patch > 1) {
+    TRY(last_backward(m, m->patch > 1 ? g->full[1] : g->x, e));
+    if (m->patch > 1)
         TRY(patches_backward(m, e));
-    } else {
-        struct op_conv out = conv_at(m, s->h, s->w, m->C, 1, m->head.out.w, NULL);
-        TRY(conv_backward(m, &out, &m->head.out, h->blocks, g->full[0], g->x, e));
-    }
     TRY(block_backward(m, 1, h->blocks, e));
     TRY(block_backward(m, 0, h->block[1].x, e));
     if (m->patch == 1)

@@ -33,9 +33,6 @@ static int check_config(const struct model_config *c, struct err *e)
                        c->embed_dim, c->num_heads);
     if (c->prefill == PREFILL_LINEAR && c->query_patch < 2)
         return err_set(e, ERR_CONFIG, "model.prefill: linear needs decoder.query_patch above 1");
-    if (c->error_head)
-        return err_set(e, ERR_UNAVAILABLE,
-                       "model.error_head: this version has no error head (set it to false)");
     return 0;
 }
 
@@ -157,6 +154,8 @@ static int check_batch(const struct spt *m, const struct spt_batch *b, const str
         return err_set(e, ERR_INTERNAL, "this model needs prefill planes");
     if (o->importance > OP_IMPORTANCE_VARIANCE)
         return err_set(e, ERR_INTERNAL, "importance %d is not the attention's", o->importance);
+    if (o->scale && !m->config.error_head)
+        return err_set(e, ERR_UNAVAILABLE, "this model has no error head (model.error_head)");
     return 0;
 }
 
@@ -278,6 +277,8 @@ int spt_forward(struct spt *m, const struct spt_batch *batch, const struct spt_o
     if (s.train) {
         m->version++; /* the running statistics have moved, and the parameters are about to */
         m->ops->zero(m->ctx, m->act.doutput, s.B * s.H * s.W * sizeof(float));
+        if (options->scale)
+            m->ops->zero(m->ctx, m->act.dscale, s.B * s.H * s.W * sizeof(float));
         m->forward_kept = 1;
     }
     return 0;
@@ -309,6 +310,16 @@ float *spt_output_gradient(struct spt *m)
     return m->act.doutput;
 }
 
+const float *spt_raw_scale(const struct spt *m)
+{
+    return m->act.scale;
+}
+
+float *spt_raw_scale_gradient(struct spt *m)
+{
+    return m->act.dscale;
+}
+
 int spt_download_output(struct spt *m, float *host, struct err *e)
 {
     const struct shape *s = &m->act.shape;
@@ -320,6 +331,16 @@ int spt_download_map(struct spt *m, float *host, struct err *e)
 {
     const struct shape *s = &m->act.shape;
     m->ops->download(m->ctx, host, m->act.map, s->B * s->Q * sizeof(float));
+    return m->ops->check(m->ctx, e);
+}
+
+int spt_download_scale(struct spt *m, float *host, struct err *e)
+{
+    const struct shape *s = &m->act.shape;
+    size_t n = s->B * s->H * s->W;
+    m->ops->download(m->ctx, host, m->act.scale, n * sizeof(float));
+    for (size_t i = 0; i < n; i++) /* the softplus of loss_nll */
+        host[i] = fmaxf(host[i], 0) + log1pf(expf(-fabsf(host[i]))) + OP_SCALE_LEAST;
     return m->ops->check(m->ctx, e);
 }
 

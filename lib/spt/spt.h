@@ -44,6 +44,7 @@ struct spt_options {
     int train;           /* batch statistics, dropout, activations kept for spt_backward */
     uint64_t seed, step; /* of the dropout masks */
     int importance; /* also attention_importance of the last decoder layer; -1: none, else enum op_importance */
+    int scale;      /* also the error head's scale; ERR_UNAVAILABLE of a network without one */
 };
 
 int spt_create(struct spt **m, const struct model_config *config, struct op_ctx *ctx, struct err *e);
@@ -52,7 +53,8 @@ const struct model_config *spt_config(const struct spt *m);
 struct op_ctx *spt_context(const struct spt *m);
 
 /* Linear: truncated normal .02; attention in-projection: Xavier uniform; convolutions: Kaiming, fan-out, the last one
- * zero; norms one; biases zero, but one in the patch head's convolutions at full resolution. Deterministic. */
+ * zero; norms one; biases zero, but one in the patch head's convolutions at full resolution, and -3 in the error head: a scale
+ * of .05. Deterministic. */
 void spt_init_weights(struct spt *m, uint64_t seed);
 
 size_t spt_tensor_count(const struct spt *m);
@@ -89,9 +91,16 @@ const float *spt_map(const struct spt *m);
 int spt_download_output(struct spt *m, float *host, struct err *e);
 int spt_download_map(struct spt *m, float *host, struct err *e);
 
+/* With options.scale: what the error head says, raw (z of op_table.loss_nll; B,H,W on the device), and on the host as the scale b
+ * of the error of each pixel: its expected absolute value, white = 1. */
+const float *spt_raw_scale(const struct spt *m);
+int spt_download_scale(struct spt *m, float *host, struct err *e);
+
 /* After a training forward: doutput (B,H,W) device float. Parameter gradients accumulate until spt_zero_gradients. */
 /* A zeroed (B,H,W) buffer to write into, valid until the next forward. */
 float *spt_output_gradient(struct spt *m);
+/* The same for the raw scale, after a forward with options.scale. */
+float *spt_raw_scale_gradient(struct spt *m);
 int spt_backward(struct spt *m, struct err *e);
 void spt_zero_gradients(struct spt *m);
 

@@ -81,12 +81,20 @@ static int validate(struct trainer *t, struct err *e)
     else
         log_note("step %lld: validation %.2f dB at withheld samples; linear %.2f dB (%zu frames)",
                  (long long)t->state.step, r.psnr, v->linear_psnr, v->rows.n);
+    if (r.scale.n > 0)
+        log_note(
+            "step %lld: scale of the error: nll %.3f, of one scale for all pixels %.3f; correlation %.3f",
+            (long long)t->state.step, metric_scale_nll(&r.scale), metric_scale_nll_constant(&r.scale),
+            metric_scale_correlation(&r.scale));
     const struct metrics_value values[] = {
         {"Val/loss", r.loss},
         {"Val/PSNR", r.psnr},
         {"Val/SSIM", r.ssim},
         {"Val/linear_PSNR", v->linear_psnr},
         {"Val/linear_SSIM", v->linear_ssim},
+        {"Val/nll", metric_scale_nll(&r.scale)},
+        {"Val/nll_constant", metric_scale_nll_constant(&r.scale)},
+        {"Val/error_correlation", metric_scale_correlation(&r.scale)},
     };
     code =
         metrics_log_write(&t->log, t->state.step, t->state.epoch, values, sizeof values / sizeof *values, e);
@@ -112,14 +120,16 @@ static int milestone(struct trainer *t, struct err *e)
 
 static int forward_backward(struct trainer *t, const struct example_batch *b, double *loss, struct err *e)
 {
-    struct spt_options options = {
-        .train = 1, .seed = t->config.training.seed, .step = (uint64_t)b->step, .importance = -1};
+    struct spt_options options = {.train = 1,
+                                  .seed = t->config.training.seed,
+                                  .step = (uint64_t)b->step,
+                                  .importance = -1,
+                                  .scale = t->loss.weight[LOSS_NLL] > 0};
     struct spt_batch batch = recon_arrays_batch(&b->arrays);
     spt_zero_gradients(t->model);
     int code = spt_forward(t->model, &batch, &options, e);
     if (!code)
-        code = losses_evaluate(&t->losses, &t->loss, b, spt_output(t->model), spt_output_gradient(t->model),
-                               loss, e);
+        code = losses_evaluate(&t->losses, &t->loss, b, t->model, 1, loss, e);
     return code ? code : spt_backward(t->model, e);
 }
 
@@ -144,6 +154,7 @@ static int log_step(struct trainer *t, double loss, double lr, double norm, stru
         {"Train/lr", lr},
         {"Train/gradient_norm", norm},
         {"Train/images_per_second", t->rate},
+        {"Train/nll", t->loss.weight[LOSS_NLL] > 0 ? t->losses.term[LOSS_NLL] : NAN},
     };
     return metrics_log_write(&t->log, t->state.step, t->state.epoch, values, sizeof values / sizeof *values,
                              e);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/log.h"
+
 static const char *const names[LOSS_TERMS] = {"sampled_l2",  "heldout_l2", "l1",       "l2",
                                               "charbonnier", "ssim",       "gradient", "nll"};
 
@@ -10,19 +12,25 @@ const char *loss_term_name(enum loss_term term)
     return names[term];
 }
 
-int loss_plan_make(struct loss_plan *p, const struct training_config *t, int all_frames, struct err *e)
+int loss_plan_make(struct loss_plan *p, const struct training_config *t, int all_frames, int error_head,
+                   struct err *e)
 {
     *p = (struct loss_plan){0};
     memcpy(p->weight, t->loss, sizeof p->weight);
     if (t->loss_auto && all_frames) {
         p->weight[LOSS_L1] = 1;
         p->weight[LOSS_SSIM] = 0.15;
+        p->weight[LOSS_NLL] = error_head ? 0.1 : 0;
     } else if (t->loss_auto) {
         p->weight[LOSS_HELDOUT_L2] = 1;
     }
-    if (p->weight[LOSS_NLL] > 0)
-        return err_set(e, ERR_UNAVAILABLE,
-                       "training.loss: nll needs an error head (model.error_head), which is not built yet");
+    if (p->weight[LOSS_NLL] > 0 && !error_head)
+        return err_set(e, ERR_CONFIG,
+                       "training.loss: nll trains the error head, which this model has not: set "
+                       "model.error_head=true, or take nll out of the loss");
+    if (error_head && p->weight[LOSS_NLL] <= 0)
+        log_warning("model.error_head: nothing trains it: training.loss has no nll%s",
+                    all_frames ? " (l1: 1, ssim: 0.15, nll: 0.1 say)" : ", which needs full frames");
     double sum = 0;
     for (int i = 0; i < LOSS_TERMS; i++) {
         if (p->weight[i] <= 0)
@@ -110,9 +118,11 @@ static int upload_samples(struct losses *l, const struct example_batch *b, struc
 }
 
 static int term(struct losses *l, enum loss_term kind, double weight, const struct recon_batch_sizes *s,
-                size_t M, const float *pred, float *dpred, double *loss, struct err *e)
+                size_t M, struct spt *m, int gradient, double *loss, struct err *e)
 {
     const struct op_table *ops = l->ctx->ops;
+    const float *pred = spt_output(m);
+    float *dpred = gradient ? spt_output_gradient(m) : NULL;
     size_t n = s->B * s->H * s->W;
     switch (kind) {
     case LOSS_L1:
@@ -130,14 +140,16 @@ static int term(struct losses *l, enum loss_term kind, double weight, const stru
         return ops->loss_sampled(l->ctx, s->B, M, (size_t)s->H * s->W, weight, pred, l->index, l->value,
                                  l->select, loss, dpred, e);
     case LOSS_NLL:
+        return ops->loss_nll(l->ctx, n, weight, pred, spt_raw_scale(m), l->target, loss, dpred,
+                             gradient ? spt_raw_scale_gradient(m) : NULL, e);
     case LOSS_TERMS:
         break;
     }
     return err_set(e, ERR_INTERNAL, "loss term %d is not known", (int)kind);
 }
 
-int losses_evaluate(struct losses *l, const struct loss_plan *p, const struct example_batch *b,
-                    const float *pred, float *dpred, double *loss, struct err *e)
+int losses_evaluate(struct losses *l, const struct loss_plan *p, const struct example_batch *b, struct spt *m,
+                    int gradient, double *loss, struct err *e)
 {
     const struct recon_batch_sizes *s = &b->arrays.sizes;
     int r = 0;
@@ -146,8 +158,12 @@ int losses_evaluate(struct losses *l, const struct loss_plan *p, const struct ex
         r = upload_target(l, b->target, s->B * s->H * s->W, e);
     if (!r && p->samples)
         r = upload_samples(l, b, e);
-    for (int i = 0; i < LOSS_TERMS && !r; i++)
-        if (p->weight[i] > 0)
-            r = term(l, (enum loss_term)i, p->weight[i], s, b->M, pred, dpred, loss, e);
+    for (int i = 0; i < LOSS_TERMS && !r; i++) {
+        double before = *loss;
+        if (p->weight[i] <= 0)
+            continue;
+        r = term(l, (enum loss_term)i, p->weight[i], s, b->M, m, gradient, loss, e);
+        l->term[i] = (*loss - before) / p->weight[i];
+    }
     return r;
 }

@@ -63,7 +63,7 @@ static int settle_loss(struct trainer *t, int *need, struct err *e)
     int all_frames = 1;
     for (size_t i = 0; i < dataset_sessions(t->data); i++)
         all_frames &= dataset_session(t->data, i)->has_frames;
-    int code = loss_plan_make(&t->loss, c, all_frames, e);
+    int code = loss_plan_make(&t->loss, c, all_frames, t->config.model.error_head, e);
     if (code)
         return code;
     if (c->sampling_random && !t->loss.frames && !all_frames && !t->options.resume &&
@@ -219,7 +219,7 @@ static int open_validation(struct trainer *t, struct err *e)
            fit = BYTES / example_bytes(&one, N);
     size_t frames = fit < 1 ? 1 : fit > VALIDATION_FRAMES ? VALIDATION_FRAMES : fit;
     return validation_make(&t->validation, &like, t->held_out && !t->options.overfit ? t->held_out : t->data,
-                           rows, frames, e);
+                           rows, frames, t->config.model.error_head, e);
 }
 
 int trainer_open(struct trainer **out, const struct train_options *o, struct err *e)

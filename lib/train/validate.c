@@ -129,7 +129,7 @@ static int make_batches(struct validation *v, struct err *e)
 }
 
 int validation_make(struct validation *v, const struct example_plan *like, struct dataset *data,
-                    const struct rows *rows, size_t frames, struct err *e)
+                    const struct rows *rows, size_t frames, int error_head, struct err *e)
 {
     *v = (struct validation){0};
     size_t size = (size_t)like->W * like->H;
@@ -140,6 +140,8 @@ int validation_make(struct validation *v, const struct example_plan *like, struc
     }
     if (!code)
         code = mem_alloc(&v->output, v->plan.batch_size * size, sizeof *v->output, "validation outputs", e);
+    if (!code && error_head && v->plan.target)
+        code = mem_alloc(&v->scale, v->plan.batch_size * size, sizeof *v->scale, "validation outputs", e);
     if (!code)
         code = mem_alloc(&v->predicted, size, 1, "a validation frame", e);
     if (!code)
@@ -157,6 +159,7 @@ void validation_release(struct validation *v)
         example_release(&v->batches[k]);
     free(v->batches);
     free(v->output);
+    free(v->scale);
     free(v->predicted);
     free(v->truth);
     rows_release(&v->rows);
@@ -165,7 +168,7 @@ void validation_release(struct validation *v)
 
 int validation_forward(struct spt *m, const struct example_batch *b, struct err *e)
 {
-    struct spt_options options = {.importance = -1};
+    struct spt_options options = {.importance = -1, .scale = spt_config(m)->error_head};
     struct spt_batch batch = recon_arrays_batch(&b->arrays);
     return spt_forward(m, &batch, &options, e);
 }
@@ -174,6 +177,7 @@ int validation_run(struct validation *v, struct spt *m, struct losses *losses, c
                    struct validation_result *result, struct err *e)
 {
     struct score s = {0};
+    struct metric_scale scale = {0};
     double sum = 0, frames = 0;
     size_t size = (size_t)v->plan.W * v->plan.H;
     for (size_t k = 0; k < v->count; k++) {
@@ -181,19 +185,24 @@ int validation_run(struct validation *v, struct spt *m, struct losses *losses, c
         double loss;
         int code = validation_forward(m, b, e);
         if (!code)
-            code = losses_evaluate(losses, plan, b, spt_output(m), NULL, &loss, e);
+            code = losses_evaluate(losses, plan, b, m, 0, &loss, e);
         if (code)
             return code;
         size_t B = b->arrays.sizes.B;
         sum += loss * (double)B;
         frames += (double)B;
         code = spt_download_output(m, v->output, e);
+        if (!code && v->scale)
+            code = spt_download_scale(m, v->scale, e);
         if (code)
             return code;
-        for (size_t i = 0; i < B; i++)
+        for (size_t i = 0; i < B; i++) {
             score_frame(v, b, i, v->output + i * size, &s);
+            if (v->scale) /* beside the truth that score_frame leaves */
+                metric_scale_add(&scale, v->truth, v->output + i * size, v->scale + i * size, size);
+        }
     }
-    *result =
-        (struct validation_result){.loss = sum / frames, .psnr = mean_of(&s.psnr), .ssim = mean_of(&s.ssim)};
+    *result = (struct validation_result){
+        .loss = sum / frames, .psnr = mean_of(&s.psnr), .ssim = mean_of(&s.ssim), .scale = scale};
     return 0;
 }

@@ -288,3 +288,46 @@ PY
     run --separate-stderr flock -x one.h5 sgaps-eval -q --method linear -n 9 one.h5
     fails 75 "one.h5"
 }
+
+@test "an error head: its figures beside the picture's, its map on the sheets" {
+    head=$SGAPS_ROOT/tests/golden/error-head/checkpoint.h5 plain=$SGAPS_ROOT/tests/golden/cross/checkpoint.h5
+    sgaps-eval -q -m "$head" -m "$plain" --method linear -n 40 one.h5 --json >out.json
+    jq -e '[.rows[] | has("error_head")] == [true, false, false]' out.json
+    /usr/bin/python3 - "$head" <<'PY'
+import json
+import os
+import subprocess
+import sys
+import h5py
+import numpy as np
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.environ["SGAPS_ROOT"] + "/examples/torch")
+import sgaps_torch
+import torch
+model, config, norm = sgaps_torch.load(sys.argv[1])
+subprocess.run("sgaps-sample -q -n 40 one.h5 -o forty.h5", shell=True, check=True)
+s, truth = h5py.File("forty.h5")["sessions/one"], h5py.File("one.h5")["sessions/one/frames"][:] / 255.0
+T, H, W = truth.shape
+pixels = torch.from_numpy(np.concatenate([s["samples/uv"][:], s["samples/value"][:][:, None] / np.float32(255)], 1).reshape(T, 40, 3))
+state = s["state"][:]
+state = torch.from_numpy(np.pad(state, ((0, 0), (0, config["max_state_dim"] - state.shape[1])), constant_values=-999))
+mask = (state != -999).float()
+with torch.no_grad():
+    picture = model(pixels, state, mask, (H, W))[:, 0].double().numpy()
+    b = model.scale()[:, 0].double().numpy()
+error = abs(picture - truth)
+want = {"correlation": np.corrcoef(error.ravel(), b.ravel())[0, 1], "nll": (error / b + np.log(2 * b)).mean(),
+        "nll_constant": 1 + np.log(2 * error.mean()), "within_median": (error < b * np.log(2)).mean()}
+have = json.load(open("out.json"))["rows"][0]["error_head"]
+assert have.keys() == want.keys(), have
+assert all(abs(have[k] - want[k]) < 1e-4 for k in want), (have, want)
+PY
+    sgaps-eval -q -m "$head" -n 40 one.h5 --pictures error --importance error
+    sgaps-eval -q -m "$head" -n 40 one.h5 --pictures entropy
+    ! cmp error/one-40.png entropy/one-40.png
+    run --separate-stderr sgaps-eval -m "$plain" -n 40 one.h5 --pictures bad --importance error
+    fails 69 "has no error head"
+    run --separate-stderr sgaps-eval -m "$plain" -n 40 one.h5 --importance variance
+    fails 64 "importance.*pictures"
+    [ ! -e bad ]
+}

@@ -292,7 +292,9 @@ assert list(h5py.File('chosen.h5')['sessions/one/frame_id']) == [0, 3, 4, 6]"
     run --separate-stderr sgaps-reconstruct --method linear --dtype f32 one.h5 -f sixel
     fails 64 "h5"
     run --separate-stderr sgaps-reconstruct -m "$CKPT" --importance=error one.h5 -o bad.h5
-    fails 69 "error head"
+    fails 69 "checkpoint.h5 has no error head: take entropy"
+    run --separate-stderr sgaps-reconstruct --method linear --importance=error one.h5 -o bad.h5
+    fails 64 "comes from a model"
     run --separate-stderr sgaps-reconstruct -m "$CKPT" --device cuda one.h5 -o bad.h5
     fails 69 "CUDA"
     run --separate-stderr sgaps-reconstruct --method linear one.h5 wide.h5 -o bad.y4m
@@ -381,7 +383,7 @@ assert list(h5py.File('chosen.h5')['sessions/one/frame_id']) == [0, 3, 4, 6]"
     recon model-config.h5
     [ "$status" -eq 65 ] || [ "$status" -eq 78 ]
     recon model-head.h5
-    fails 69 "model-head.h5: .*error_head"
+    fails 65 "model-head.h5: .*error_head.weight is missing"
     nothing_left bad
 }
 

@@ -195,7 +195,7 @@ assert abs(left[0] - 0.5) < 0.1 and left[6] > 0.6, left"
     run --separate-stderr sgaps-sample -n 9 -m rec.h5 rec.h5 -o bad.h5
     fails 65 "rec.h5"
     run --separate-stderr sgaps-sample -n 9 -m "$model" --importance error --pattern hybrid rec.h5 -o bad.h5
-    fails 69 "error"
+    fails 69 "has no error head"
     nothing_left bad
 }
 
@@ -238,4 +238,18 @@ assert abs(left[0] - 0.5) < 0.1 and left[6] > 0.6, left"
     run --separate-stderr env ASAN_OPTIONS=detect_leaks=0 bash -c "trap '' XFSZ; ulimit -f 20; sgaps-sample -n 2000 rec.h5 -o bad.h5"
     fails 74 "bad.h5"
     nothing_left bad
+}
+
+@test "the scale of the error leads the closed loop, of a model that has it" {
+    head=$SGAPS_ROOT/tests/golden/error-head/checkpoint.h5
+    for kind in error entropy; do
+        sgaps-sample -n 60 --pattern adaptive --set mask_update.fixed_interval=1 -m "$head" --importance $kind one.h5 -o $kind.h5
+    done
+    /usr/bin/python3 - <<'PY'
+import h5py
+a, b = (h5py.File(f"{kind}.h5")["sessions/one/samples/uv"][:].reshape(12, 60, 2) for kind in ("error", "entropy"))
+assert (a[0] == b[0]).all(), "the first set follows no map"
+assert all((x != y).any() for x, y in zip(a[2:], b[2:])), "later ones do"
+assert all(len({tuple(p) for p in x}) == 60 for x in a)
+PY
 }

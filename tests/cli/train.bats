@@ -166,7 +166,7 @@ f['sessions/golden/samples/uv'][5, 0] = float('$bad')"
     quick --set training.batch_size=0 "$rec"
     refused 78 "batch_size"
     quick --set training.loss=nll "$rec"
-    refused 69 "nll"
+    refused 78 "nll trains the error head, which this model has not: set model.error_head=true, or take nll out"
     quick --set training.patterns=adaptive "$rec"
     refused 78 "adaptive"
     train -q -o out --init "$golden/checkpoint.h5" --set model.embed_dim=64 "$golden/recording.h5"
@@ -244,4 +244,35 @@ del f.attrs['sha256'], f['pixel_embed.weight']; f['pixel_embed.weight'] = numpy.
     [ "$status" -eq 74 ]
     [ ! -e out/last.h5 ]
     [ -z "$(find . -name '*.part.*')" ]
+}
+
+@test "an error head: trained by nll, measured, drawn; what leaves it untrained is told" {
+    TINY=("${TINY[@]/training.validation=none/training.validation=sessions}")
+    head=(--set model.error_head=true --set training.validation_share=0.1)
+    train --dry-run -o dry "${TINY[@]}" --set model.error_head=true "$rec"
+    [[ "$output" == *"1 l1 + 0.15 ssim + 0.1 nll"* ]]
+    quick "${head[@]}" "$rec"
+    [ "$status" -eq 0 ]
+    [ -z "$stderr" ]
+    jq -es '(map(select(has("Train/nll"))) | length == 1) and
+            (map(select(has("Val/loss"))) | length == 1 and all(.["Val/nll"] < 4 and .["Val/nll_constant"] < 1 and
+                (.["Val/error_correlation"] | fabs) <= 1))' out/metrics.jsonl
+    h5ls -r out/best.h5 | grep -q "/model_state_dict/error_head.weight Dataset {1, 16, 3, 3}"
+    "$SGAPS_BIN/sgaps-info" out/best.h5 | grep -q "error head  *expected error of each pixel"
+    "$SGAPS_BIN/sgaps-info" out/best.h5 | grep -q "model.error_head = true"
+    wide=$(file out/examples/*.png | sed -n 's/.*PNG image data, \([0-9]*\) x.*/\1/p')
+    train -q -o plain "${TINY[@]}" --set training.max_steps=1 --set training.validation_share=0.1 "$rec"
+    [ "$(jq -s 'map(select(has("Train/nll") or has("Val/nll"))) | length' plain/metrics.jsonl)" -eq 0 ]
+    narrow=$(file plain/examples/*.png | sed -n 's/.*PNG image data, \([0-9]*\) x.*/\1/p')
+    [ "$wide" -gt $((narrow * 4 / 3)) ]
+    train -o alone "${TINY[@]}" "${head[@]}" --set training.max_steps=1 --set training.loss=nll "$rec"
+    [ "$status" -eq 0 ]
+    [[ "$stderr" != *"nothing trains it"* ]]
+    train -o without "${TINY[@]}" "${head[@]}" --set training.max_steps=1 --set training.loss=l1 "$rec"
+    [ "$status" -eq 0 ]
+    [[ "$stderr" == *"model.error_head: nothing trains it: training.loss has no nll (l1: 1, ssim: 0.15, nll: 0.1 say)"* ]]
+    train -q -o out --init without/best.h5 --force --set training.max_steps=1 --set training.validation=none \
+        --set training.loss='{l1: 1, nll: 0.5}' "$rec"
+    [ "$status" -eq 0 ]
+    [ "$(jq -s 'map(select(has("Train/nll"))) | length' out/metrics.jsonl)" -eq 1 ]
 }

@@ -141,16 +141,23 @@ static int near(const struct golden *g, const char *path, const float *have, dou
     return d <= tolerance;
 }
 
-enum { LOSSES = 3 };
-static const char *const loss_names[LOSSES] = {"sampled_l2", "l2", "l1"};
+enum { SAMPLED_L2, L2, L1, NLL, LOSSES };
+static const char *const loss_names[LOSSES] = {"sampled_l2", "l2", "l1", "nll"};
 
-/* Loss l of the network's output; its gradient into dpred, or NULL. */
-static double loss_of(const struct golden *g, struct op_ctx *ctx, struct spt *m, int l, float *dpred,
+/* The last is the error head's. */
+static int losses_of(const struct golden *g)
+{
+    return g->config.error_head ? LOSSES : NLL;
+}
+
+/* Loss l of the network's output; with its gradient, where the network wants it, or without. */
+static double loss_of(const struct golden *g, struct op_ctx *ctx, struct spt *m, int l, int gradient,
                       struct err *e)
 {
     const struct op_table *ops = ctx->ops;
     size_t pixels = g->B * g->H * g->W, samples = g->B * g->N;
     double loss = 0;
+    float *dpred = gradient ? spt_output_gradient(m) : NULL;
     void *target, *index, *value, *select;
     if (ops->alloc(ctx, &target, pixels * 4, e) || ops->alloc(ctx, &index, samples * 4, e) ||
         ops->alloc(ctx, &value, samples * 4, e) || ops->alloc(ctx, &select, samples, e))
@@ -159,10 +166,16 @@ static double loss_of(const struct golden *g, struct op_ctx *ctx, struct spt *m,
     ops->upload(ctx, index, g->index, samples * 4);
     ops->upload(ctx, value, g->value, samples * 4);
     ops->upload(ctx, select, g->select, samples);
-    int code = l == 0 ? ops->loss_sampled(ctx, g->B, g->N, g->H * g->W, 1, spt_output(m), index, value,
-                                          select, &loss, dpred, e)
-                      : ops->loss_pixels(ctx, l == 1 ? OP_LOSS_L2 : OP_LOSS_L1, pixels, 1, spt_output(m),
-                                         target, &loss, dpred, e);
+    int code;
+    if (l == SAMPLED_L2)
+        code = ops->loss_sampled(ctx, g->B, g->N, g->H * g->W, 1, spt_output(m), index, value, select, &loss,
+                                 dpred, e);
+    else if (l == NLL)
+        code = ops->loss_nll(ctx, pixels, 1, spt_output(m), spt_raw_scale(m), target, &loss, dpred,
+                             gradient ? spt_raw_scale_gradient(m) : NULL, e);
+    else
+        code = ops->loss_pixels(ctx, l == L2 ? OP_LOSS_L2 : OP_LOSS_L1, pixels, 1, spt_output(m), target,
+                                &loss, dpred, e);
     ops->free(ctx, target);
     ops->free(ctx, index);
     ops->free(ctx, value);
@@ -175,7 +188,7 @@ static void test_evaluation(const struct golden *g, struct op_ctx *ctx, struct s
     struct err e = {0};
     struct stages s = {.g = g, .ctx = ctx};
     struct spt_batch batch = golden_batch(g);
-    struct spt_options options = {.importance = OP_IMPORTANCE_ENTROPY};
+    struct spt_options options = {.importance = OP_IMPORTANCE_ENTROPY, .scale = g->config.error_head};
     const char *how = stages ? "at once" : "in tiles";
     float *output = malloc(g->B * g->H * g->W * sizeof(float)),
           *map = malloc(g->B * g->H * g->W * sizeof(float));
@@ -201,10 +214,16 @@ static void test_evaluation(const struct golden *g, struct op_ctx *ctx, struct s
         spt_scale_map(map + b * h * w, (size_t)h * w);
     ok(near(g, "eval/importance", map, backend->map), "%s %s: importance within %.0e %s", g->name,
        backend->name, backend->map, how);
-    for (int l = 0; l < LOSSES && !stages; l++) {
+    if (options.scale) {
+        if (spt_download_scale(m, output, &e))
+            tap_diag("%s", e.text);
+        ok(near(g, "eval/scale", output, backend->output), "%s %s: scale of the error within %.0e %s",
+           g->name, backend->name, backend->output, how);
+    }
+    for (int l = 0; l < losses_of(g) && !stages; l++) {
         char path[64];
         snprintf(path, sizeof path, "eval/loss/%s", loss_names[l]);
-        double want = golden_number(g->expected, path), have = loss_of(g, ctx, m, l, NULL, &e);
+        double want = golden_number(g->expected, path), have = loss_of(g, ctx, m, l, 0, &e);
         ok(fabs(have - want) <= backend->loss * fabs(want), "%s %s: evaluation loss %s is %.7g, torch's %.7g",
            g->name, backend->name, loss_names[l], have, want);
     }
@@ -218,13 +237,13 @@ static int train_pass(const struct golden *g, struct op_ctx *ctx, struct spt *m,
 {
     struct err e = {0};
     struct spt_batch batch = golden_batch(g);
-    struct spt_options options = {.train = 1, .importance = -1};
+    struct spt_options options = {.train = 1, .importance = -1, .scale = l == NLL};
     spt_zero_gradients(m);
     if (spt_forward(m, &batch, &options, &e)) {
         tap_diag("%s", e.text);
         return 0;
     }
-    *loss = loss_of(g, ctx, m, l, spt_output_gradient(m), &e);
+    *loss = loss_of(g, ctx, m, l, 1, &e);
     if (spt_backward(m, &e)) {
         tap_diag("%s", e.text);
         return 0;
@@ -299,7 +318,7 @@ static void test_running(const struct golden *g, struct spt *m)
 
 static void test_training(const struct golden *g, struct op_ctx *ctx, struct spt *m, int first)
 {
-    for (int l = first; l < LOSSES; l++) {
+    for (int l = first; l < losses_of(g); l++) {
         char path[64];
         double loss = NAN;
         golden_load(g, m);
@@ -308,7 +327,7 @@ static void test_training(const struct golden *g, struct op_ctx *ctx, struct spt
             continue;
         snprintf(path, sizeof path, "train/%s/loss", loss_names[l]);
         double want = golden_number(g->expected, path);
-        ok(fabs(loss - want) <= backend->loss * want, "%s %s: training loss %s is %.7g, torch's %.7g",
+        ok(fabs(loss - want) <= backend->loss * fabs(want), "%s %s: training loss %s is %.7g, torch's %.7g",
            g->name, backend->name, loss_names[l], loss, want);
         test_gradients(g, m, l);
     }
@@ -333,7 +352,7 @@ static void test_adamw(const struct golden *g, struct op_ctx *ctx, struct spt *m
             .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .step = step};
         good = train_pass(g, ctx, m, l, &loss);
         ctx->ops->adamw(ctx, &a, n, spt_parameters(m), spt_gradients(m), first, second);
-        if (!(fabs(loss - (double)curve[step - 1]) <= backend->steps * (double)curve[step - 1])) {
+        if (!(fabs(loss - (double)curve[step - 1]) <= backend->steps * fabs((double)curve[step - 1]))) {
             tap_diag("step %d: loss %.7g, torch's %.7g", (int)step, loss, (double)curve[step - 1]);
             good = 0;
         }
@@ -371,8 +390,8 @@ static void test_backend(const struct golden *g)
          * no steps. */
         int slow = backend == backends || (!strcmp(backend->device, "cuda") && cuda_case_emulated());
         int large = slow && g->H * g->W > 1024;
-        test_training(g, &ctx, m, large ? LOSSES - 1 : 0);
-        for (int l = 0; l < LOSSES && !large; l++)
+        test_training(g, &ctx, m, large ? losses_of(g) - 1 : 0);
+        for (int l = 0; l < losses_of(g) && !large; l++)
             test_adamw(g, &ctx, m, l);
         spt_free(m);
     }

@@ -15,6 +15,10 @@ cases = {
                   "--head-width 10 --prefill --skip --ragged --seed 13 --max-freq 9",
     "self-ragged": "--dim 16 --heads 4 --enc 1 --dec 2 --ff 24 --height 10 --width 9 --samples 14 --batch 3 --ragged "
                    "--self-attn full --seed 14",
+    "error": "--dim 20 --heads 2 --enc 1 --dec 2 --ff 24 --height 9 --width 14 --samples 12 --batch 3 --ragged --seed 15 "
+             "--error-head",
+    "error-wide-patch": "--dim 24 --heads 2 --enc 1 --dec 1 --ff 40 --height 24 --width 40 --samples 33 --patch 8 --prefill "
+                        "--head-width 10 --seed 16 --error-head",
 }
 with tempfile.TemporaryDirectory() as tmp:
     env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")

@@ -99,7 +99,7 @@ class Layers(nn.Module):
 class SparsePixelTransformer(nn.Module):
     def __init__(self, dim=256, heads=8, enc=6, dec=4, ff=1024, state_dim=64, dropout=0.0, skip=False,
                  skip_weight=1.0, self_attn="none", max_freq=10, coordinates="centres", patch=1, head_width=0,
-                 prefill=False):
+                 prefill=False, error_head=False):
         super().__init__()
         self.patch = patch
         self.dim, self.skip, self.skip_weight, self.coordinates = dim, skip, skip_weight, coordinates
@@ -116,6 +116,14 @@ class SparsePixelTransformer(nn.Module):
         else:
             self.refine_head = nn.Sequential(BasicBlock(dim), BasicBlock(dim), nn.Conv2d(dim, 1, 3, padding=1),
                                              nn.Sigmoid())
+        if error_head:
+            last = self.refine_head.out if patch > 1 else self.refine_head[2]
+            self.error_head = nn.Conv2d(last.in_channels, 1, 3, padding=1)
+            last.register_forward_pre_hook(lambda _, x: setattr(self, "features", x[0]))
+
+    def scale(self):
+        """Of the last forward pass: the expected absolute error of each pixel (B,1,H,W)."""
+        return F.softplus(self.error_head(self.features)) + 1e-3
 
     def queries(self, H, W, dtype):
         if self.coordinates == "seed":
@@ -171,6 +179,11 @@ def sampled_l2(pred, target, uv, coordinates, valid=None):
     index = y * W + x
     error = (pred.reshape(B, -1).gather(1, index) - target.reshape(B, -1).gather(1, index)) ** 2
     return error.mean() if valid is None else error[valid].mean()
+
+
+def nll(pred, scale, target):
+    """Laplace's negative log likelihood, mean over pixels."""
+    return ((pred - target).abs() / scale + torch.log(2 * scale)).mean()
 
 
 def attention_entropy(weights, resolution, eps=1e-9):

@@ -36,6 +36,8 @@ static void on_result(void *user, const struct engine_result *r)
     struct told *t = note(r->session_user, r->frame_id);
     t->heldout = r->heldout;
     t->mapped = r->map != NULL;
+    t->map_w = r->map_w;
+    t->map_h = r->map_h;
     t->truth = r->truth != NULL;
     t->batch = r->batch;
     t->psnr = r->psnr;

@@ -17,6 +17,7 @@ struct told {
     double psnr, ssim, quality;
     int64_t set, target;
     void *session;
+    uint32_t map_w, map_h;
     float image[W * H], map[W * H];
 };
 struct seen {

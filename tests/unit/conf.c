@@ -243,6 +243,9 @@ static void test_checkpoint(void)
            m.head_width == 0 && !m.error_head && !m.state_norm && m.coordinates == COORDINATES_CENTRES &&
            m.max_freq == 10 && !m.skip && m.self_attention == SELF_ATTENTION_NONE && m.sentinel_value == -999,
        "missing keys take the checkpoint's defaults, not the preset's");
+    ok(!config_model_from_json(&m, MODEL(", \"resolution\": [16, 20], \"error_head\": true"), &e) &&
+           m.error_head,
+       "a model with an error head");
     static const struct {
         const char *json, *says;
         int code;
@@ -257,8 +260,6 @@ static void test_checkpoint(void)
         {MODEL(", \"resolution\": [16, 20], \"prefill\": \"linear\""), "model.prefill: linear needs",
          ERR_DATA},
         {MODEL(", \"resolution\": [16, 0]"), "model.resolution: 0 is outside", ERR_DATA},
-        {MODEL(", \"resolution\": [16, 20], \"error_head\": true"), "model.error_head: is not built in",
-         ERR_UNAVAILABLE},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int code = config_model_from_json(&m, bad[i].json, &e);
@@ -316,8 +317,6 @@ static void test_check(void)
         {{"model.embed_dim=130"}, "model.embed_dim: 130 is not a multiple of 4", ERR_CONFIG},
         {{"model.num_heads=3"}, "model.num_heads: 3 does not divide model.embed_dim 128", ERR_CONFIG},
         {{"model.decoder.query_patch=1"}, "model.prefill: linear needs", ERR_CONFIG},
-        {{"model.error_head=true"}, "model.error_head: is not built in", ERR_UNAVAILABLE},
-        {{"training.loss={nll: 1}"}, "training.loss: nll needs the error head", ERR_UNAVAILABLE},
         {{"training.samples=[0.5, 0.1]"}, "training.samples: [0.5,0.1]", ERR_CONFIG},
         {{"mask_update.adaptive.min_interval=11"}, "mask_update.adaptive: min_interval 11", ERR_CONFIG},
         {{"mask_update.quality_based.low_quality_threshold=.95"},

@@ -256,6 +256,31 @@ static void judged(const char *dir)
        "linear with importance entropy: the residual stands in");
     engine_session_close(b.engine, c.session);
     bench_close(&b, 1);
+
+    /* The scale of the error, of a model that has one: a value a pixel; of one that has none, its entropy. */
+    static float entropy[W * H];
+    static const char *const kinds[][2] = {
+        {"cross", "entropy"}, {"cross", "error"}, {"error-head", "error"}, {"error-head", "entropy"}};
+    for (int i = 0; i < 4; i++) {
+        char kind[48];
+        snprintf(kind, sizeof kind, "sampling.importance=%s", kinds[i][1]);
+        bench_open(&b, dir, kinds[i][0], (const char *const[]){"sampling.strategy=adaptive", kind, NULL});
+        client_open(&c, &b, "one");
+        client_send(&c, &b, 0);
+        wait_told(1);
+        t = &seen.at[0];
+        int head = i > 1, error = i % 3 == 1 || i == 2;
+        if (!head && !error)
+            memcpy(entropy, t->map, sizeof entropy);
+        else if (!head)
+            ok(t->mapped && !memcmp(entropy, t->map, sizeof entropy),
+               "importance error without an error head: entropy stands in");
+        else
+            ok(t->mapped && t->map_w == (error ? W : W / 2) && t->map_h == (error ? H : H / 2),
+               "%s of a model with one is a map of %ux%u", kinds[i][1], t->map_w, t->map_h);
+        engine_session_close(b.engine, c.session);
+        bench_close(&b, 1);
+    }
     struct config config;
     struct engine *g;
     config_init(&config);
@@ -270,6 +295,7 @@ int main(void)
     char *dir = live_folder();
     free(live_checkpoint(dir, "cross", "cross", 1, 0));
     free(live_checkpoint(dir, "patch-prefill", "patch-prefill", 1, 0));
+    free(live_checkpoint(dir, "error-head", "error-head", 1, 0));
     newest_wins();
     goes_stale();
     nobody_starves();

@@ -86,6 +86,35 @@ static void test_by_hand(void)
     ok(!memcmp(q, want, 8), "clipped and rounded half to even, NaN is black");
 }
 
+/* Errors of 0, .1, .2, .3 and what is said of them. */
+static void test_scale(void)
+{
+    const uint8_t truth[4] = {51, 51, 51, 51};
+    const float x[4] = {0.2f, 0.3f, 0.0f, 0.5f}, right[4] = {0.05f, 0.15f, 0.25f, 0.35f},
+                flat[4] = {0.15f, 0.15f, 0.15f, 0.15f}, low[4] = {0.1f, 0.1f, 0.1f, 0.1f};
+    struct metric_scale s = {0}, f = {0}, l = {0}, none = {0};
+    metric_scale_add(&s, truth, x, right, 2);
+    metric_scale_add(&s, truth + 2, x + 2, right + 2, 2);
+    metric_scale_add(&f, truth, x, flat, 4);
+    metric_scale_add(&l, truth, x, low, 4);
+    double want = 0;
+    for (int i = 0; i < 4; i++)
+        want += (0.1 * i / (0.05 + 0.1 * i) + log(2 * (0.05 + 0.1 * i))) / 4;
+    ok(fabs(metric_scale_nll(&s) - want) < 1e-6 && fabs(metric_scale_correlation(&s) - 1) < 1e-6,
+       "a scale that is 0.05 above each error: nll %.6f, correlation %.6f", metric_scale_nll(&s),
+       metric_scale_correlation(&s));
+    ok(fabs(metric_scale_nll_constant(&s) - (1 + log(0.3))) < 1e-6 &&
+           fabs(metric_scale_nll(&f) - metric_scale_nll_constant(&f)) < 1e-6,
+       "one scale for all: nll %.6f where it is the mean error", metric_scale_nll_constant(&s));
+    ok(isnan(metric_scale_correlation(&f)) || fabs(metric_scale_correlation(&f)) < 1e-3,
+       "which goes along with nothing");
+    ok(metric_scale_within(&s) == 0.5 && metric_scale_within(&l) == 0.25,
+       "within the median: %.2f and %.2f of the pixels", metric_scale_within(&s), metric_scale_within(&l));
+    ok(isnan(metric_scale_nll(&none)) && isnan(metric_scale_nll_constant(&none)) &&
+           isnan(metric_scale_correlation(&none)) && isnan(metric_scale_within(&none)),
+       "no pixels, no figures");
+}
+
 static void test_statistics(void)
 {
     struct metric_stat s = {0};
@@ -126,6 +155,7 @@ int main(int argc, char **argv)
     test_pair_1();
     test_pair_2();
     test_by_hand();
+    test_scale();
     test_statistics();
     return tap_done();
 }

@@ -91,12 +91,17 @@ static struct spt *make(struct op_ctx *ctx, const struct model_config *c, uint64
     return m;
 }
 
-static double squared_loss(struct spt *m, struct op_ctx *ctx, const struct data *d, float *gradient)
+/* The squared error, and with an error head its likelihood. */
+static double loss_of(struct spt *m, struct op_ctx *ctx, const struct data *d, int gradient)
 {
     struct err e;
     double loss = 0;
-    ctx->ops->loss_pixels(ctx, OP_LOSS_L2, d->batch.B * d->batch.H * d->batch.W, 1, spt_output(m), d->target,
-                          &loss, gradient, &e);
+    size_t n = d->batch.B * d->batch.H * d->batch.W;
+    float *dpred = gradient ? spt_output_gradient(m) : NULL;
+    ctx->ops->loss_pixels(ctx, OP_LOSS_L2, n, 1, spt_output(m), d->target, &loss, dpred, &e);
+    if (spt_config(m)->error_head)
+        ctx->ops->loss_nll(ctx, n, 0.5, spt_output(m), spt_raw_scale(m), d->target, &loss, dpred,
+                           gradient ? spt_raw_scale_gradient(m) : NULL, &e);
     return loss;
 }
 
@@ -107,7 +112,7 @@ static double loss_at(struct spt *m, struct op_ctx *ctx, const struct data *d, c
         tap_diag("%s", e.text);
         return NAN;
     }
-    return squared_loss(m, ctx, d, NULL);
+    return loss_of(m, ctx, d, 0);
 }
 
 /* The slope of the loss along a random direction of one tensor, by differences. */
@@ -135,12 +140,12 @@ static void test_gradient(struct op_ctx *ctx, const struct model_config *c, uint
     static float gradient[MOST], direction[MOST];
     static struct data d;
     struct err e;
-    struct spt_options o = {.train = 1, .seed = 3, .step = 9, .importance = -1};
+    struct spt_options o = {.train = 1, .seed = 3, .step = 9, .importance = -1, .scale = c->error_head};
     struct spt *m = make(ctx, c, 5);
     size_t bad = 0, seen = 0;
     fill_data(&d, m, 2, 9, H, W, 7);
     loss_at(m, ctx, &d, &o);
-    squared_loss(m, ctx, &d, spt_output_gradient(m));
+    loss_of(m, ctx, &d, 1);
     if (!ok(!spt_backward(m, &e), "a backward pass %s", what))
         return;
     for (size_t i = 0; i < spt_tensor_count(m); i++) {
@@ -193,6 +198,11 @@ static void test_gradients(struct op_ctx *ctx)
     c.skip = 1;
     c.dropout = 0.2;
     test_gradient(ctx, &c, 6, 5, "of patches with prefill, skip and dropout");
+    c.error_head = 1;
+    test_gradient(ctx, &c, 7, 5, "of patches with an error head");
+    c = small_config();
+    c.error_head = 1;
+    test_gradient(ctx, &c, 5, 6, "of the plain network with an error head");
 }
 
 static void forward(struct spt *m, const struct spt_batch *b, int train, uint64_t step, float *out)
@@ -201,6 +211,66 @@ static void forward(struct spt *m, const struct spt_batch *b, int train, uint64_
     struct spt_options o = {.train = train, .seed = 1, .step = step, .importance = -1};
     if (spt_forward(m, b, &o, &e) || spt_download_output(m, out, &e))
         tap_diag("%s", e.text);
+}
+
+/* What is beside the picture leaves the picture alone, to the bit, and is worked out only where it is asked for. */
+static void test_error_head(struct op_ctx *ctx, struct model_config c)
+{
+    static float with[MOST], without[MOST], scale[MOST], one[MOST];
+    static struct data d;
+    struct err e = {0};
+    struct spt *m, *plain;
+    struct spt_options o = {.importance = -1, .scale = 1};
+    const uint32_t H = 9, W = 7;
+    plain = make(ctx, &c, 3);
+    c.error_head = 1;
+    m = make(ctx, &c, 3);
+    const char *name = ctx->ops->name;
+    fill_data(&d, m, 3, 12, H, W, 8);
+    size_t n = 3 * H * W, last = spt_tensor_count(m) - 1;
+    uint32_t Hp, Wp;
+    spt_padded(m, H, W, &Hp, &Wp);
+    forward(plain, &d.batch, 0, 0, without);
+    ok(!spt_forward(m, &d.batch, &o, &e) && !spt_download_output(m, with, &e) &&
+           !spt_download_scale(m, scale, &e),
+       "%s: a pass with the scale%s", name, e.text);
+    ok(!memcmp(with, without, n * sizeof *with), "%s: the picture is that without an error head", name);
+    float low = scale[0], high = scale[0];
+    for (size_t i = 0; i < n; i++) {
+        low = fminf(low, scale[i]);
+        high = fmaxf(high, scale[i]);
+    }
+    ok(low > OP_SCALE_LEAST && high > 1.01f * low, "%s: the scale is positive, and not everywhere the same",
+       name);
+    struct spt_batch single = d.batch;
+    single.B = 1;
+    single.N = (size_t)d.counts[2];
+    single.counts = NULL;
+    single.pixels = d.pixels + (size_t)2 * 12 * 3;
+    single.state = d.state + 10;
+    single.mask = d.mask + 10;
+    single.prefill = d.prefill + (size_t)4 * Hp * Wp;
+    spt_forward(m, &single, &o, &e);
+    spt_download_scale(m, one, &e);
+    ok(tap_distance(one, scale + 2 * H * W, H * W) < 1e-5,
+       "%s: a frame alone has the scale it has in a batch", name);
+    spt_get_parameter(m, last, with);
+    ok(!strcmp(spt_tensor_at(m, last)->name, "error_head.bias") && spt_tensor_at(m, last)->count == 1,
+       "%s: it is the last of the parameters", name);
+    spt_init_weights(m, 1);
+    spt_forward(m, &single, &o, &e);
+    spt_download_scale(m, one, &e);
+    ok(fabsf(one[0] - 0.0496f) < 1e-4f && one[0] == one[H * W - 1], "%s: untrained it says %.4f everywhere",
+       name, (double)one[0]);
+    ok(spt_forward(plain, &d.batch, &o, &e) == ERR_UNAVAILABLE && strstr(e.text, "error head"),
+       "%s: none is asked of a network without: %s", name, e.text);
+    o.train = 1;
+    o.scale = 0;
+    ok(!spt_forward(m, &d.batch, &o, &e) && !spt_backward(m, &e), "%s: training may leave it out", name);
+    spt_get_gradient(m, last, one);
+    ok(one[0] == 0, "%s: which leaves it as it is", name);
+    spt_free(m);
+    spt_free(plain);
 }
 
 static void test_dropout(struct op_ctx *ctx)
@@ -368,9 +438,6 @@ static void test_refusals(struct op_ctx *ctx)
     c = small_config();
     c.prefill = PREFILL_LINEAR;
     ok(spt_create(&m, &c, ctx, &e) == ERR_CONFIG, "prefill without patches: %s", e.text);
-    c = small_config();
-    c.error_head = 1;
-    ok(spt_create(&m, &c, ctx, &e) == ERR_UNAVAILABLE, "an error head: %s", e.text);
     c = small_config();
     m = make(ctx, &c, 1);
     fill_data(&d, m, 2, 9, 5, 6, 7);
@@ -546,6 +613,11 @@ int main(void)
         test_batches(&ctx, &c, "(self-attention)");
         test_caches(&ctx);
         test_sizes(&ctx);
+        c = small_config();
+        test_error_head(&ctx, c);
+        c.query_patch = 4;
+        c.prefill = PREFILL_LINEAR;
+        test_error_head(&ctx, c);
         if (i == 0) {
             test_gradients(&ctx);
             test_state(&ctx);
