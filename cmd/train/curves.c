@@ -72,7 +72,7 @@ static int is_wide(const struct point *points, size_t n)
         low = fmin(low, points[i].y);
         high = fmax(high, points[i].y);
     }
-    return high > WIDE * low;
+    return low > 0 && high > WIDE * low; /* a likelihood may be negative */
 }
 
 int curves_draw(const char *directory, const char *path, struct err *e)

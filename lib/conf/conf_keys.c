@@ -25,7 +25,7 @@ const struct key conf_keys[] = {
     {"model.positional.kind", KEY_FIXED, NOWHERE, 0, 0, "sinusoidal", "sinusoidal", "sinusoidal", "positional encoding"},
     {"model.positional.max_freq", KEY_F64, AT(model.max_freq), 1, 65536, NULL, "56", "10", "highest frequency, cycles over the frame"},
     {"model.prefill", KEY_CHOICE, AT(model.prefill), 0, 0, "none|linear", "linear", "none", "what the network's output is added to; linear needs query_patch > 1"},
-    {"model.error_head", KEY_BOOL, AT(model.error_head), 0, 0, NULL, "false", "false", "a map of expected error beside the picture"},
+    {"model.error_head", KEY_BOOL, AT(model.error_head), 0, 0, NULL, "false", "false", "a map of expected error beside the picture, trained by the loss nll"},
     {"model.state_norm", KEY_BOOL, AT(model.state_norm), 0, 0, NULL, "true", "false", "standardise state columns with statistics of the training set"},
     {"model.decoder.self_attention", KEY_CHOICE, AT(model.self_attention), 0, 0, "none|full", "none", NULL, "attention among the queries"},
     {"model.decoder.query_patch", KEY_U32, AT(model.query_patch), 1, 64, NULL, "8", "1", "a query for each patch of p x p pixels"},
@@ -36,7 +36,7 @@ const struct key conf_keys[] = {
     {"model.architecture.skip.weight", KEY_F64, AT(model.skip_weight), -1e6, 1e6, NULL, "1.0", NULL, "its weight"},
     {"model.architecture.skip.dropout", KEY_F64, AT(model.skip_dropout), 0, 0.99, NULL, "0.2", NULL, "its drop-out"},
 
-    {"training.loss", KEY_LOSS, AT(training), 0, 1e6, LOSSES, "auto", NULL, "a name, or weights as a map: {l1: 1, ssim: 0.15}; auto: by what the recordings hold"},
+    {"training.loss", KEY_LOSS, AT(training), 0, 1e6, LOSSES, "auto", NULL, "a name, or weights as a map: {l1: 1, ssim: 0.15}; auto: by what the recordings hold, and 0.1 nll with an error head"},
     {"training.mask_ratio", KEY_F64, AT(training.mask_ratio), 0, 0.999, NULL, "0.75", NULL, "heldout_l2: share of the samples hidden from the input"},
     {"training.sampling", KEY_CHOICE, AT(training.sampling_random), 0, 0, "recorded|random", "random", NULL, "random: drawn anew each time, needs frames; recorded: the file's own samples"},
     {"training.samples", KEY_PAIR, AT(training.samples), 1e-6, 1, NULL, "[0.0025, 0.04]", NULL, "share of the pixels, log-uniform, for random"},

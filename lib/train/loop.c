@@ -96,8 +96,10 @@ static int validate(struct trainer *t, struct err *e)
         {"Val/nll_constant", metric_scale_nll_constant(&r.scale)},
         {"Val/error_correlation", metric_scale_correlation(&r.scale)},
     };
-    code =
-        metrics_log_write(&t->log, t->state.step, t->state.epoch, values, sizeof values / sizeof *values, e);
+    size_t n = sizeof values / sizeof *values;
+    if (r.scale.n <= 0)
+        n -= 3;
+    code = metrics_log_write(&t->log, t->state.step, t->state.epoch, values, n, e);
     if (!code)
         code = write_picture(t, e);
     if (code || !(r.psnr > t->state.best || isnan(t->state.best)))
@@ -154,10 +156,12 @@ static int log_step(struct trainer *t, double loss, double lr, double norm, stru
         {"Train/lr", lr},
         {"Train/gradient_norm", norm},
         {"Train/images_per_second", t->rate},
-        {"Train/nll", t->loss.weight[LOSS_NLL] > 0 ? t->losses.term[LOSS_NLL] : NAN},
+        {"Train/nll", t->losses.term[LOSS_NLL]},
     };
-    return metrics_log_write(&t->log, t->state.step, t->state.epoch, values, sizeof values / sizeof *values,
-                             e);
+    size_t n = sizeof values / sizeof *values;
+    if (t->loss.weight[LOSS_NLL] <= 0)
+        n -= 1;
+    return metrics_log_write(&t->log, t->state.step, t->state.epoch, values, n, e);
 }
 
 static int end_epoch(struct trainer *t, struct err *e)

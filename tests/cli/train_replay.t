@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 BIN, ROOT = os.environ["SGAPS_BIN"], os.environ["SGAPS_ROOT"]
-CASES = {"cross": 2, "seed-full-skip": 2, "ragged": 3, "tiny": 2, "patch": 2}  # and their batch sizes
+CASES = {"cross": 2, "seed-full-skip": 2, "ragged": 3, "tiny": 2, "patch": 2, "error-head": 2}  # and their batch sizes
 TOLERANCE = 1e-2
 REPLAY = ["sampling=recorded", "mask_ratio=0", "shuffle=false", "drop=0", "state_dropout=0", "scheduler=constant",
           "warmup_steps=0", "gradient_clip_norm=0", "precision=fp32", "validation=none", "max_steps=3", "lr=1e-3"]
@@ -42,7 +42,7 @@ def replay(case, loss, folder):
 
 count = failed = 0
 for case in CASES:
-    for loss in ("sampled_l2", "l1", "l2"):
+    for loss in ("sampled_l2", "l1", "l2") + (("nll",) if case == "error-head" else ()):
         with tempfile.TemporaryDirectory() as folder:
             d = replay(case, loss, folder)
         count += 1
