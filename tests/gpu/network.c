@@ -152,7 +152,11 @@ double network_flops(const struct model_config *config, uint32_t H, uint32_t W, 
 int network_forward(struct network *n, const struct spt_batch *batch, int train, uint64_t seed, uint64_t step,
                     int importance)
 {
-    const struct spt_options options = {.train = train, .seed = seed, .step = step, .importance = importance};
+    const struct spt_options options = {.train = train,
+                                        .seed = seed,
+                                        .step = step,
+                                        .importance = importance,
+                                        .scale = spt_config(n->m)->error_head};
     return spt_forward(n->m, batch, &options, &n->error);
 }
 
@@ -216,6 +220,9 @@ int network_loss(struct network *n, const char *kind, int gradient, double *loss
     if (!strcmp(kind, "sampled_l2"))
         return ops->loss_sampled(&n->ctx, n->B, n->N, n->pixels, 1, spt_output(n->m), n->index.p, n->value.p,
                                  n->select.p, loss, into, &n->error);
+    if (!strcmp(kind, "nll"))
+        return ops->loss_nll(&n->ctx, n->B * n->pixels, 1, spt_output(n->m), spt_raw_scale(n->m), n->target.p,
+                             loss, into, gradient ? spt_raw_scale_gradient(n->m) : NULL, &n->error);
     return ops->loss_pixels(&n->ctx, strcmp(kind, "l1") ? OP_LOSS_L2 : OP_LOSS_L1, n->B * n->pixels, 1,
                             spt_output(n->m), n->target.p, loss, into, &n->error);
 }

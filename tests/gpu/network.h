@@ -52,7 +52,7 @@ void network_on_stage(struct network *n, network_stage_fn fn);
  * or all NULL. */
 int network_target(struct network *n, const struct spt_batch *batch, const float *target,
                    const int32_t *index, const float *value, const uint8_t *select);
-/* kind: "sampled_l2", "l1" or "l2". gradient: also into the network's output gradient, for network_backward. */
+/* kind: "sampled_l2", "l1", "l2", or "nll" of a network with an error head. gradient: also into the network's output gradient, for network_backward. */
 int network_loss(struct network *n, const char *kind, int gradient, double *loss);
 void network_zero_gradients(struct network *n);
 int network_backward(struct network *n);

@@ -95,6 +95,7 @@ def config_of(model):
                   max_state_dim=model["max_state_dim"], sentinel_value=model["sentinel_value"],
                   resolution=(c.c_uint32 * 2)(*model["resolution"]), coordinates=model["coordinates"] == "seed",
                   max_freq=model["positional"]["max_freq"], prefill=model.get("prefill", "none") == "linear",
+                  error_head=model.get("error_head", False),
                   self_attention=decoder["self_attention"] == "full", query_patch=decoder.get("query_patch", 1),
                   head_width=decoder.get("head_width", 0), feedforward_dim=architecture["feedforward_dim"],
                   dropout=architecture["dropout"], skip=bool(skip.get("enabled", False)),
