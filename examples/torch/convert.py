@@ -68,7 +68,7 @@ def sizes(tensors):
     freqs = tensors["pos_encoder.freqs"]
     return {"name": "spt-seed", "embed_dim": len(tensors["pixel_embed.weight"]), "num_encoder_layers": layers("encoder"),
             "num_decoder_layers": layers("decoder"), "max_state_dim": tensors["state_encoder.linear.weight"].shape[1],
-            "coordinates": "seed", "prefill": "none", "positional": {"kind": "sinusoidal", "max_freq": round(float(freqs[-1]), 4)},
+            "error_head": "error_head.weight" in tensors, "coordinates": "seed", "prefill": "none", "positional": {"kind": "sinusoidal", "max_freq": round(float(freqs[-1]), 4)},
             "decoder": {"self_attention": "full" if "decoder.layers.0.self_attn.in_proj_weight" in tensors else "none",
                         "query_patch": 1, "head_width": 0},
             "architecture": {"feedforward_dim": len(tensors["encoder.layers.0.linear1.weight"]), "dropout": 0.1,
