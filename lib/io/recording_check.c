@@ -9,7 +9,7 @@
 #include "io/recording_private.h"
 
 /* So many faults of one session are told one by one, the rest as a number. */
-enum { TELL = 100, BLOCK = 256 };
+enum { TELL = 100, BLOCK = 256, PATH_SIZE = 8192 };
 
 struct check {
     struct recording *r;
@@ -57,6 +57,48 @@ static void remark(struct check *c, const char *fmt, ...)
     place(c, text, fmt, ap);
     va_end(ap);
     c->note(c->user, text);
+}
+
+/* What cannot be read is passed over by readers; here it is told. */
+static void check_attributes(struct check *c)
+{
+    static const char *const sizes[] = {"resolution", "screen"};
+    static const char *const numbers[] = {"target_fps", "sentinel", "value_range"};
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "/sessions/%s", c->s->id);
+    hid_t group = H5Gopen2(c->r->file, path, H5P_DEFAULT);
+    if (group < 0)
+        return;
+    for (int i = 0; i < 2; i++) {
+        int64_t side[2] = {0, 0};
+        if (H5Aexists(group, sizes[i]) > 0 &&
+            (h5_integers(group, sizes[i], side, 2) != 2 || side[0] < 1 || side[1] < 1))
+            fault(c, "attribute %s: is not [W,H], two whole numbers from 1", sizes[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        double x;
+        if (H5Aexists(group, numbers[i]) > 0 && (!h5_doubles(group, numbers[i], &x, 1) || !isfinite(x)))
+            fault(c, "attribute %s: is not a finite number", numbers[i]);
+    }
+    H5Gclose(group);
+    H5Eclear2(H5E_DEFAULT);
+}
+
+/* By it a reader finds the first session without a list. */
+static void check_default(struct check *c)
+{
+    char text[1024];
+    const char *name = recording_attribute(c->r, "default");
+    if (!name || !*name || !c->r->sessions || c->r->session[0].older)
+        return;
+    hid_t group = H5Gopen2(c->r->file, name, H5P_DEFAULT);
+    if (group >= 0) {
+        H5Gclose(group);
+        return;
+    }
+    H5Eclear2(H5E_DEFAULT);
+    snprintf(text, sizeof text, "%.300s: attribute default: there is no group '%.300s'", c->r->shown, name);
+    tell(c, text);
 }
 
 static void check_lengths(struct check *c)
@@ -168,8 +210,10 @@ static int check_session(struct check *c, struct err *e)
     int bad = mem_alloc(&row, pixels > map ? pixels : map, sizeof *row, "a frame", e);
     bad = bad ? bad : mem_alloc(&image, pixels, 1, "a frame", e);
     bad = bad ? bad : mem_alloc(&state, info->S, sizeof *state, "a state", e);
-    if (!bad && !c->s->older)
+    if (!bad && !c->s->older) {
+        check_attributes(c);
         check_lengths(c);
+    }
     for (size_t t = 0; t < info->T && !bad; t++) {
         if (t % BLOCK == 0)
             check_columns(c, t, info->T - t < BLOCK ? info->T - t : BLOCK, &last);
@@ -201,6 +245,7 @@ long recording_check(struct recording *r, recording_fault_fn fn, recording_fault
     struct check c = {.r = r, .fn = fn, .note = note, .user = user};
     for (size_t i = 0; i < r->faults; i++)
         tell(&c, r->fault[i]);
+    check_default(&c);
     for (size_t i = 0; i < r->sessions; i++) {
         c.session = i;
         c.here = c.notes_here = 0;

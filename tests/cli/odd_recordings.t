@@ -3,8 +3,8 @@
 nothing came, frames of one pixel and of long thin shapes, films that do not say how fast they are."""
 import json
 import os
+import shutil
 import subprocess
-import sys
 import tempfile
 
 import h5py
@@ -101,6 +101,17 @@ with h5py.File("film.h5") as f:
     s = f[f.attrs["default"]]
     ok(s.attrs["target_fps"] == 10 and np.allclose(s["timestamp"][:], [0, 0.1, 0.2]),
        "a film that does not say has ten frames a second", dict(s.attrs))
+recording("sound.h5", s=(2, 9, 12, 5))
+for where, name, value, word in (
+        ("/", "default", "sessions/other", "no group"), ("sessions/s", "resolution", "wide", "[W,H]"), ("sessions/s", "resolution", [-1, -1], "[W,H]"),
+        ("sessions/s", "screen", np.uint32(640), "[W,H]"), ("sessions/s", "target_fps", "ten", "finite"),
+        ("sessions/s", "target_fps", np.nan, "finite"), ("sessions/s", "sentinel", np.float32(np.inf), "finite")):
+    shutil.copy("sound.h5", "wrong.h5")
+    with h5py.File("wrong.h5", "a") as f:
+        f[where].attrs[name] = value
+    r = tool("info", "--check", "wrong.h5")
+    ok(r.returncode == 1 and name.encode() in r.stdout and word.encode() in r.stdout, f"--check: {name} {value!r} is a fault", r)
+
 message = lambda kind, **payload: json.dumps({"type": kind, "payload": payload}) + "\n"
 frame = message("frame_data", frame_id=4, timestamp=0.4, resolution=[640, 360], num_pixels=1, pixels=[{"u": 0.5, "v": 0.5, "value": 9}],
                 state_vector=[1])
