@@ -267,6 +267,10 @@ static void check_refusals(void)
     ok(cuda.ops->loss_sampled(&cuda, 1, 5, 100, 1, x, index, x, none, &loss, NULL, &e) == ERR_DATA,
        "sampled: %s", e.text);
     ok(loss >= 1 && loss <= 1, "the loss is as it was");
+    struct op_attention huge = {.B = 1 << 16, .heads = 1 << 14, .head = 1, .Tq = 1 << 10, .Tk = 1};
+    ok(cuda.ops->attention(&cuda, &huge, x, x, x, x, x, &e) == ERR_DATA, "attention: %s", e.text);
+    ok(cuda.ops->attention(&cuda, &huge, x, x, x, x, x, NULL) == ERR_DATA,
+       "and without a place for the reason");
     cuda.ops->free(&cuda, x);
     cuda.ops->free(&cuda, index);
     cuda.ops->free(&cuda, (void *)(uintptr_t)none);

@@ -399,8 +399,9 @@ static void choose_kernel(struct op_ctx *ctx, const struct attention_shape &s, c
 int cuda_attention(struct op_ctx *ctx, const struct op_attention *p, const act *q, const act *k, const act *v,
                    act *out, float *lse, struct err *e)
 {
-    if (attention_check(p, e))
-        return e->code;
+    int code = attention_check(p, e);
+    if (code)
+        return code;
     struct attention_shape s = attention_shape_of(p);
     bool fits = ctx->bf16 && s.head % 8 == 0 && s.head <= 64 && attention_aligned(q, s.ldq, s.q_batch) &&
                 attention_aligned(k, s.ldkv, s.kv_batch) && attention_aligned(v, s.ldkv, s.kv_batch) &&

@@ -141,8 +141,9 @@ int cuda_attention_backward(struct op_ctx *ctx, const struct op_attention *p, co
                             const act *v, const act *out, const float *lse, const act *dout, act *dq, act *dk,
                             act *dv, struct err *e)
 {
-    if (attention_check(p, e))
-        return e->code;
+    int code = attention_check(p, e);
+    if (code)
+        return code;
     if (!ctx->bf16) {
         struct backward_operands<float> x = {
             (const float *)q, (const float *)k, (const float *)v, (const float *)out, (const float *)dout,

@@ -236,8 +236,9 @@ int cuda_attention_importance(struct op_ctx *ctx, const struct op_attention *p, 
                               const act *q, const act *k, const float *lse, const float *values, float *map,
                               struct err *e)
 {
-    if (attention_check(p, e))
-        return e->code;
+    int code = attention_check(p, e);
+    if (code)
+        return code;
     struct attention_shape s = attention_shape_of(p);
     bool done = ctx->bf16 && s.head % 8 == 0 && s.head <= 64 && attention_aligned(q, s.ldq, s.q_batch) &&
                 attention_aligned(k, s.ldkv, s.kv_batch);
