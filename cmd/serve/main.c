@@ -50,7 +50,7 @@ static const struct tool tool = {
     .synopsis =
         "[-p PORT] [--bind ADDR] [--checkpoints DIR] [--record DIR] [-c FILE]... [--set KEY=VALUE]...",
     .options = rows,
-    .common = COMMON_THREADS | COMMON_DEVICE | COMMON_PRECISION | COMMON_DRY_RUN,
+    .common = COMMON_THREADS | COMMON_DEVICE | COMMON_PRECISION | COMMON_DRY_RUN | COMMON_JSON,
     .cuda = op_cuda_available,
     .epilogue =
         "Clients connect to ws://ADDR:PORT/ws/stream; http://ADDR:PORT/ is a live page. SIGTERM or Ctrl-C "
@@ -106,7 +106,7 @@ static int configure(struct config *c, const struct parsed *p, struct err *e)
     return r ? r : config_check(c, e);
 }
 
-static int run(const struct server_options *o, struct err *e)
+static int run(const struct server_options *o, int as_json, struct err *e)
 {
     raise_descriptor_limit();
     int r = server_open(&server, o, e);
@@ -114,6 +114,8 @@ static int run(const struct server_options *o, struct err *e)
         return r;
     take_signals();
     serve_announce(o, server_port(server));
+    if (as_json)
+        serve_announce_json(o, server_port(server));
     r = server_run(server, e);
     signal(SIGHUP, SIG_IGN);
     log_note("all sessions are closed");
@@ -151,9 +153,11 @@ int main(int argc, char **argv)
                                .precision = (enum op_precision)op_precision_named(p.common.precision),
                                .version = SGAPS_VERSION,
                                .null_model = option.null_model};
+    if (!r && p.common.json && p.common.dry_run)
+        r = err_set(&e, ERR_USAGE, "--json tells where it listens, with --dry-run it does not: choose one");
     r = r ? r : serve_check(&o, &e);
     if (!r)
-        r = p.common.dry_run ? serve_describe(&o, &e) : run(&o, &e);
+        r = p.common.dry_run ? serve_describe(&o, &e) : run(&o, p.common.json, &e);
     if (r)
         tool_fail(&e);
     config_release(&config);

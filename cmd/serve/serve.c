@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/output.h"
 #include "op/op.h"
 #include "recon/recon.h"
 
@@ -125,6 +126,24 @@ void serve_announce(const struct server_options *o, int port)
               : o->checkpoints ? o->checkpoints
                                : "none (linear)",
               o->record ? o->record : "none", o->record && o->record_strict ? " (strict)" : "");
+}
+
+void serve_announce_json(const struct server_options *o, int port)
+{
+    char at[320];
+    struct json j;
+    write_address(o, port, at, sizeof at - strlen("/ws/stream"));
+    json_begin(&j, stdout, 0);
+    json_object(&j);
+    json_key_integer(&j, "port", port);
+    json_key(&j, "page");
+    char page[sizeof at + 4];
+    snprintf(page, sizeof page, "http%s", at + 2);
+    json_text(&j, page);
+    json_key_text(&j, "url", strcat(at, "/ws/stream"));
+    json_key_text(&j, "device", o->device_name);
+    json_end(&j);
+    fflush(stdout);
 }
 
 /* --- --dry-run --- */

@@ -12,6 +12,8 @@ int serve_check(struct server_options *o, struct err *e);
 /* A line on stderr, where clients connect to, what is served, where it is recorded; a warning before it when
  * anybody may. */
 void serve_announce(const struct server_options *o, int port);
+/* The same for programs: {"port","page","url","device"}, a line on standard output. */
+void serve_announce_json(const struct server_options *o, int port);
 /* --dry-run: what would be served, on stdout. ERR_DATA when a checkpoint would be refused. */
 int serve_describe(const struct server_options *o, struct err *e);
 

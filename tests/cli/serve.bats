@@ -61,3 +61,18 @@ setup() {
     exec 4>&-
     [ "$code" -eq 143 ]
 }
+
+@test "--json tells a program where it listens" {
+    run -64 sgaps-serve --json --dry-run
+    sgaps-serve --json -q -p 0 >said 3>&- &
+    server=$!
+    for _ in $(seq 100); do
+        [ -s said ] && break
+        sleep 0.1
+    done
+    url=$(jq -r .url said)
+    [[ $url == "ws://127.0.0.1:$(jq .port said)/ws/stream" ]]
+    curl -sf "$(jq -r .page said)/api/health" | jq -e '.status == "healthy"'
+    kill $server
+    wait $server
+}
