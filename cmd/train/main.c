@@ -216,7 +216,7 @@ static void show_progress(void *user, const struct train_progress *p)
 }
 
 /* For who looks on: where it got to, and where it lies. */
-static void say_end(const struct train_result *r, int64_t before)
+static void say_end(const struct train_result *r, int64_t before, int64_t warmup)
 {
     char took[32];
     if (r->step == before && !r->stopped) {
@@ -225,6 +225,9 @@ static void say_end(const struct train_result *r, int64_t before)
                     options.directory, (long long)before);
         return;
     }
+    if (r->step < warmup && !r->stopped)
+        log_warning("the learning rate was still rising: training.warmup_steps is %lld, the run had %lld",
+                    (long long)warmup, (long long)r->step);
     if (!isatty(STDERR_FILENO))
         return;
     progress_duration(r->seconds, took, sizeof took);
@@ -258,7 +261,7 @@ static int train(const struct train_options *o, const struct parsed *p, struct p
         r = trainer_run(t, &result, e);
         progress_end(progress);
         if (!r && !p->common.quiet)
-            say_end(&result, d.steps_before);
+            say_end(&result, d.steps_before, o->config->training.warmup_steps);
         if (!r && p->common.json)
             print_result(&result);
     }

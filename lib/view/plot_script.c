@@ -139,17 +139,26 @@ static struct extent extent_of(const struct plot *p, const struct plot_panel *pa
     return x;
 }
 
-/* Over few decades 2 and 5 are tics too. */
+/* The nearest of 1, 2, 5, 10, 20 ... that is not above the value, or not below it. */
+static double log_step(double value, int above)
+{
+    static const double steps[] = {1, 2, 5, 10};
+    double decade = pow(10, floor(log10(value)));
+    int i = 0;
+    while (i < 3 && (above ? steps[i] * decade < value : steps[i + 1] * decade <= value))
+        i++;
+    return steps[i] * decade;
+}
+
+/* From tic to tic, so that there are two at least; over few decades 2 and 5 are tics too. */
 static void put_log_tics(const struct extent *x, FILE *f)
 {
-    static const int steps[] = {1, 2, 5};
-    int last = (int)ceil(log10(x->high_y)), n = 0;
-    fprintf(f, "set yrange [%.10g:%.10g]\nset offsets 0, 0, 0, 0\n", x->low_y / 1.3, x->high_y * 1.3);
-    if (x->high_y > LOG_SPAN * x->low_y)
+    double low = log_step(x->low_y / 1.05, 0), high = log_step(x->high_y * 1.05, 1);
+    fprintf(f, "set yrange [%.10g:%.10g]\nset offsets 0, 0, 0, 0\n", low, high);
+    if (high > LOG_SPAN * low)
         return;
-    for (int k = (int)floor(log10(x->low_y)); k <= last; k++)
-        for (int i = 0; i < 3; i++)
-            fprintf(f, "%s%.10g", n++ ? ", " : "set ytics (", steps[i] * pow(10, k));
+    for (double tic = low; tic <= high * 1.01; tic = log_step(tic * 1.5, 1))
+        fprintf(f, "%s%.10g", tic > low ? ", " : "set ytics (", tic);
     fputs(")\n", f);
 }
 

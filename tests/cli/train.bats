@@ -59,6 +59,14 @@ refused() {
     [[ "$output" == *"$frames of 16 sessions"* ]]
 }
 
+@test "a run that ends while the learning rate still rises says so" {
+    train -o out "${TINY[@]}" --set training.max_steps=2 --set training.warmup_steps=3 "$golden/recording.h5"
+    [ "$status" -eq 0 ]
+    [[ "$stderr" == *"still rising: training.warmup_steps is 3, the run had 2"* ]]
+    train -o out --force "${TINY[@]}" --set training.max_steps=2 --set training.warmup_steps=2 "$golden/recording.h5"
+    [[ "$stderr" != *"rising"* ]]
+}
+
 @test "--dry-run to a full device is an error" {
     run bash -c "'$SGAPS_BIN/sgaps-train' -o out --dry-run '$rec' > /dev/full"
     [ "$status" -eq 74 ]

@@ -8,6 +8,7 @@
 
 #include "tap.h"
 #include "view/plot.h"
+#include "view/plot_private.h"
 
 static int files_in(const char *folder)
 {
@@ -56,6 +57,27 @@ static void test_table(void)
     plot_release(&p);
 }
 
+/* The tics of an axis that grows by factors, with values from low to high. */
+static const char *log_tics(double low, double high)
+{
+    static char script[8192];
+    struct err e;
+    struct plot p = {0};
+    plot_panel(&p, "growth", "x", "ms", PLOT_LOG_Y);
+    plot_series(&p, "a", PLOT_LINE);
+    plot_point(&p, 1, low);
+    plot_point(&p, 2, high);
+    FILE *f = fmemopen(script, sizeof script, "w");
+    int r = plot_script(&p, 0, f, &e);
+    fclose(f);
+    plot_release(&p);
+    char *from = strstr(script, "set ytics (");
+    if (r || !from)
+        return "none";
+    from[strcspn(from, "\n")] = 0;
+    return from + strlen("set ytics ");
+}
+
 int main(void)
 {
     struct err e;
@@ -64,6 +86,11 @@ int main(void)
     if (!mkdtemp(folder) || chdir(folder))
         return 1;
     test_table();
+    ok(!strcmp(log_tics(31, 35), "(20, 50)"), "values within a step have one above and one below: %s",
+       log_tics(31, 35));
+    ok(!strcmp(log_tics(1, 99), "(0.5, 1, 2, 5, 10, 20, 50, 100, 200)"), "1, 2 and 5 over few decades: %s",
+       log_tics(1, 99));
+    ok(!strcmp(log_tics(1, 1e6), "none"), "over many gnuplot chooses");
     ok(plot_check("a.pdf", &e) == ERR_USAGE && !plot_check("b/a.svg", &e) && !plot_check("a.png", &e) &&
            !plot_check("-", &e) && plot_check(".svg", &e) == ERR_USAGE,
        "endings");
