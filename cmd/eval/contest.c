@@ -51,6 +51,8 @@ static int run_model(struct batch *b, struct entry *entry, const struct samples 
     int r = 0;
     while (!r && (n = gather(b, s, &at, most, frames, slot)) > 0) {
         r = recon_run_scale(model, frames, n, b->W, b->H, b->raw, scale, e);
+        if (!r)
+            recon_warn_of_size(model, b->W, b->H, "--size");
         for (size_t k = 0; k < n && !r; k++) {
             const float *raw = b->raw + k * b->pixels;
             metric_quantise(raw, b->out + (1 + slot[k]) * b->pixels, b->pixels);

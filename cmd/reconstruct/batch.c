@@ -55,6 +55,7 @@ static int run(struct batch *b, struct err *e)
     if (code)
         return err_prefix(e, "%s: session %s, frames %lld..%lld: ", b->source, b->info.id,
                           (long long)b->rows[0].frame_id, (long long)b->rows[b->n - 1].frame_id);
+    recon_warn_of_size(b->recon, W, H, "--size");
     for (size_t i = 0; i < b->n && !code; i++) {
         const struct row *r = &b->rows[i];
         struct frame f = {.frame_id = r->frame_id,

@@ -101,6 +101,7 @@ static int answer(struct loop *l, const struct frame *f, struct err *e)
                           mapped ? p->importance : RECON_IMPORTANCE_NONE, mapped ? l->map : NULL, e);
         if (r)
             return r;
+        recon_warn_of_size(l->job->recon, s->W, s->H, "the recording's size");
         if (mask_schedule_needs_quality(&p->schedule))
             quality = policy_true_quality(l->raw, l->image, s->W, s->H, l->rebuilt);
     }

@@ -160,16 +160,6 @@ static void evict(struct models *m)
 
 /* --- the loader thread --- */
 
-/* A network works at any size, and knows things by their place and width at the one that it was trained at. */
-static void warn_of_size(const struct models *m, const char *name, const struct weights *w)
-{
-    const uint32_t *trained = spt_config(recon_model(w->recon))->resolution;
-    if (m->W && m->H && (trained[0] != m->H || trained[1] != m->W))
-        log_warning("checkpoint %s was trained at %ux%u and rebuilds %ux%u here, where it knows less: --set "
-                    "'server.resolution=[%u,%u]' is its own size",
-                    name, trained[1], trained[0], m->W, m->H, trained[0], trained[1]);
-}
-
 /* Puts what was read into the slot, unless it is what is there already. */
 static void slot_take(const struct models *m, struct slot *s, struct weights *fresh)
 {
@@ -180,7 +170,8 @@ static void slot_take(const struct models *m, struct slot *s, struct weights *fr
     }
     if (old)
         log_note("checkpoint %s: %s takes the place of %s", s->name, fresh->version, old->version);
-    warn_of_size(m, s->name, fresh);
+    if (m->W && m->H)
+        recon_warn_of_size(fresh->recon, m->W, m->H, "server.resolution");
     s->weights = fresh;
     weights_release(old);
 }

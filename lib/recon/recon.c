@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "interp/interp.h"
 #include "io/checkpoint.h"
@@ -18,6 +19,7 @@ struct recon {
     struct op_ctx ctx;
     char *name;
     size_t device_room;
+    int warned;
     struct recon_arrays arrays;
     struct recon_plans plans;
 };
@@ -124,6 +126,16 @@ void recon_close(struct recon *r)
 const char *recon_name(const struct recon *r)
 {
     return r->name;
+}
+
+void recon_warn_of_size(struct recon *r, uint32_t W, uint32_t H, const char *chooser)
+{
+    const uint32_t *own = r->model ? spt_config(r->model)->resolution : NULL;
+    if (!own || r->warned || (own[0] == H && own[1] == W))
+        return;
+    r->warned = 1;
+    log_warning("%s: was trained at %ux%u and rebuilds %ux%u here, where it knows less (%s)", r->name, own[1],
+                own[0], W, H, chooser);
 }
 
 struct spt *recon_model(const struct recon *r)

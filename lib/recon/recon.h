@@ -62,6 +62,9 @@ int recon_has_error_head(const struct recon *r);
  * map and wants one of some frames only. */
 int recon_residual_maps(struct recon *r, const struct recon_frame *frames, size_t B, const uint8_t *wanted,
                         uint32_t W, uint32_t H, float *map, struct err *e);
+/* A network works at any size, and knows things by their place and width at the one that it was trained at: another one is
+ * warned of, once, with what chooses the size here. */
+void recon_warn_of_size(struct recon *r, uint32_t W, uint32_t H, const char *chooser);
 /* The map's size for a kind at W x H. */
 void recon_map_size(const struct recon *r, enum recon_importance kind, uint32_t W, uint32_t H, uint32_t *w,
                     uint32_t *h);

@@ -142,7 +142,10 @@ f[1]['sessions/one'].pop('frame_id')"
 }
 
 @test "a model of another making is compared at any size" {
-    sgaps-eval -q -m "$SGAPS_ROOT/tests/golden/tiny/checkpoint.h5" --method linear -n 40 one.h5 --json >out.json
+    sgaps-eval -m "$SGAPS_ROOT/tests/golden/tiny/checkpoint.h5" --method linear -n 40 one.h5 --json >out.json 2>notes
+    [ "$(grep -c "checkpoint.h5: was trained at 64x64 and rebuilds 64x48 here, where it knows less (--size)" notes)" -eq 1 ]
+    sgaps-eval -m "$SGAPS_ROOT/tests/golden/tiny/checkpoint.h5" -n 40 --size 64x64 one.h5 2>notes >/dev/null
+    [ "$(grep -c "was trained" notes)" -eq 0 ]
     jq -e '(.rows | length) == 2 and all(.rows[]; .psnr.mean > 3)' out.json
 }
 

@@ -226,7 +226,7 @@ async def another_size():
 
 server = Server("--checkpoints", models, "--set", "server.resolution=[48,64]")
 asyncio.run(another_size())
-tap.ok(eventually(lambda: server.find("(alpha was trained at 32x32 and rebuilds 64x48)")),
+tap.ok(eventually(lambda: server.find(r"(alpha/best.h5: was trained at 32x32 and rebuilds 64x48)")),
        "and it warns of a checkpoint that was trained at another one", server.lines)
 server.stop()
 
