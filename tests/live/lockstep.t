@@ -19,7 +19,8 @@ mkdir -p runs/tiny runs/filled
     --set training.max_steps=3 full.h5 >/dev/null 2>log || { echo "Bail out! no checkpoint: $(cat log)"; exit 1; }
 "$SGAPS_BIN/sgaps-train" -q -o runs/filled --set model.embed_dim=16 --set 'model.resolution=[32,40]' --set model.num_heads=2 \
     --set model.decoder.head_width=16 --set model.architecture.feedforward_dim=16 --set model.max_state_dim=5 \
-    --set training.batch_size=4 --set training.max_steps=3 full.h5 >/dev/null 2>log || { echo "Bail out! no checkpoint: $(cat log)"; exit 1; }
+    --set training.batch_size=4 --set training.max_steps=3 --set training.lr=1e-2 --set training.warmup_steps=0 \
+    --set model.error_head=true full.h5 >/dev/null 2>log || { echo "Bail out! no checkpoint: $(cat log)"; exit 1; }
 
 # same NAME LATENCY KEY SETTING...: KEY "-" is linear
 same() {
@@ -46,6 +47,7 @@ done
 same "adaptive, variance, a set with every frame, latency 3" 3 tiny sampling.strategy=adaptive sampling.importance=variance \
     mask_update.fixed_interval=1
 same "hybrid, patch queries over a prefill" 1 filled sampling.strategy=hybrid mask_update.mode=adaptive
+same "adaptive, the scale of the error" 1 filled sampling.strategy=adaptive sampling.importance=error mask_update.fixed_interval=1
 same "bluenoise, nothing looks at a map" 1 tiny sampling.strategy=bluenoise mask_update.mode=adaptive
 more=together=1
 same "three sessions at once, in common batches" 1 tiny sampling.strategy=adaptive mask_update.mode=adaptive

@@ -114,7 +114,8 @@ static struct spt *open_model(struct op_ctx *ctx)
                              .max_state_dim = 3,
                              .max_freq = 4,
                              .query_patch = 1,
-                             .feedforward_dim = 24};
+                             .feedforward_dim = 24,
+                             .error_head = 1};
     struct spt *m;
     struct err e;
     if (spt_create(&m, &c, ctx, &e))
@@ -124,6 +125,8 @@ static struct spt *open_model(struct op_ctx *ctx)
 }
 
 enum { SIDE = 6, FRAMES = 4, SAMPLES = 8 };
+
+enum { SCALE = 16 }; /* in place of a kind of importance: the error head's scale */
 
 /* B frames of N samples; -1: refused. The output goes to out. */
 static int forward(struct spt *m, size_t B, size_t N, int train, int importance, float *out)
@@ -136,7 +139,8 @@ static int forward(struct spt *m, size_t B, size_t N, int train, int importance,
         pixels[i] = (float)philox_uniform(&draw);
     struct spt_batch b = {
         .B = B, .N = N, .H = SIDE, .W = SIDE, .pixels = pixels, .state = state, .mask = mask};
-    struct spt_options o = {.train = train, .importance = importance};
+    struct spt_options o = {
+        .train = train, .importance = importance == SCALE ? -1 : importance, .scale = importance == SCALE};
     int code = spt_forward(m, &b, &o, &e);
     if (!code)
         code = spt_download_output(m, out, &e);
@@ -162,8 +166,10 @@ static void test_recordings(void)
        "and after that only run: no operation is called");
 
     forward(m, 1, 5, 0, OP_IMPORTANCE_ENTROPY, out);
+    forward(m, 1, 5, 0, SCALE, out);
     forward(m, 1, 4, 0, -1, out);
-    ok(seen.begun == 1 && seen.run == 2 && !seen.freed, "a map, or other counts, are another sequence");
+    ok(seen.begun == 1 && seen.run == 2 && !seen.freed,
+       "a map, the scale of the error, or other counts, are another sequence");
     forward(m, 1, 5, 0, -1, out);
     ok(seen.run == 3, "the first is still there");
 
