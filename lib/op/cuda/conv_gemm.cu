@@ -50,8 +50,7 @@ static __global__ void arrange(struct conv p, int columns, bf16 *to)
 #pragma unroll
         for (int k = 0; k < UNIT; k++)
             v[k] = o < p.O && c0 + k < p.C ? p.w[conv_weight_at(p, o, c0 + k, t)] : 0;
-        *(uint4 *)(to + (size_t)t * columns * UNIT) =
-            make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]), pack2(v[6], v[7]));
+        store_row(to + (size_t)t * columns * UNIT, v);
     }
 }
 
@@ -60,13 +59,6 @@ struct place {
     int y0, x0, o0;
     size_t frame;
 };
-
-template <typename T> static __device__ __forceinline__ void load8(const T *from, float to[UNIT])
-{
-    float4 low = load4(from), high = load4(from + 4);
-    to[0] = low.x, to[1] = low.y, to[2] = low.z, to[3] = low.w;
-    to[4] = high.x, to[5] = high.y, to[6] = high.z, to[7] = high.w;
-}
 
 /* The sums, by way of shared memory, to y: 16 bytes a thread where y's rows allow (wide). */
 template <typename S>
@@ -81,9 +73,9 @@ static __device__ __forceinline__ void finish(const struct conv &p, const struct
         size_t to = ((at.frame * p.H + yy) * p.W + xx) * p.O + o;
         const bf16 *residual = p.residual ? (const bf16 *)p.residual + to : NULL;
         float v[UNIT], more[UNIT] = {};
-        load8(sums + pixel * S::sums_pitch + unit * UNIT, v);
+        load_row(sums + pixel * S::sums_pitch + unit * UNIT, v);
         if (residual && wide)
-            load8(residual, more);
+            load_row(residual, more);
 #pragma unroll
         for (int k = 0; k < UNIT; k++) {
             if (o + k >= p.O)
@@ -99,8 +91,7 @@ static __device__ __forceinline__ void finish(const struct conv &p, const struct
                 store(y + to + k, v[k]);
         }
         if (wide)
-            *(uint4 *)(y + to) =
-                make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]), pack2(v[6], v[7]));
+            store_row(y + to, v);
     }
 }
 
@@ -225,15 +216,18 @@ static int run(struct op_ctx *ctx, const struct conv *p, const bf16 *x, bf16 *y,
 }
 
 /* A warp's 64 x 64 sums need the least of shared memory for each product and nearly all registers: eight such warps on a
- * multiprocessor, as one block or two. Few outputs, or too few tiles for the device, take smaller ones. */
+ * multiprocessor, as one block or two. Few outputs, or too few tiles for the device, take smaller ones; so do devices whose
+ * blocks have 99 KB (compute capability 8.6, 8.9, 12.0), since the largest takes 139. */
 int conv_gemm(struct op_ctx *ctx, const struct conv *p, const bf16 *x, bf16 *y, struct err *e)
 {
     size_t tiles = (size_t)p->B * blocks_for(p->W, TILE_WIDTH) * blocks_for(p->H, 16);
     size_t multiprocessors = (size_t)cuda_state_of(ctx)->multiprocessors;
+    typedef gemm_shape<16, 128, 4, 64, 1> largest;
     if (p->O <= 32)
         return run<gemm_shape<16, 16, 2, 16, 4>>(ctx, p, x, y, e);
-    if (p->O > 64 && tiles * blocks_for(p->O, 128) >= multiprocessors)
-        return run<gemm_shape<16, 128, 4, 64, 1>>(ctx, p, x, y, e);
+    if (p->O > 64 && largest::shared <= cuda_state_of(ctx)->shared_max &&
+        tiles * blocks_for(p->O, 128) >= multiprocessors)
+        return run<largest>(ctx, p, x, y, e);
     if (tiles * blocks_for(p->O, 64) >= multiprocessors)
         return run<gemm_shape<16, 64, 4, 64, 2>>(ctx, p, x, y, e);
     return run<gemm_shape<4, 64, 2, 32, 3>>(ctx, p, x, y, e);

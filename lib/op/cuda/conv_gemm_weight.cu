@@ -154,7 +154,8 @@ static int run(struct op_ctx *ctx, const struct conv *p, const struct weight_pla
     return 0;
 }
 
-/* As many shares as make one block for each place on the device: more would only be more sums to write and to add. */
+/* As many shares as make one block for each place on the device: more would only be more sums to write and to add. 64 outputs
+ * a block also where 128 would take more shared memory (132 KB) than there is. */
 int conv_gemm_weight(struct op_ctx *ctx, const struct conv *p, const bf16 *x, const bf16 *dy, float *dw,
                      struct err *e)
 {
@@ -166,7 +167,8 @@ int conv_gemm_weight(struct op_ctx *ctx, const struct conv *p, const bf16 *x, co
     plan.grain_dy = grain_of(dy, p->O);
     if (plan.grain_x < UNIT || plan.grain_dy < UNIT || p->O <= 16)
         return run<weight_shape<1, 1>, false>(ctx, p, plan, 2, x, dy, dw, e);
-    if (p->O <= 64)
+    typedef weight_shape<4, 2> largest;
+    if (p->O <= 64 || largest::shared > cuda_state_of(ctx)->shared_max)
         return run<weight_shape<4, 1>, true>(ctx, p, plan, 2, x, dy, dw, e);
-    return run<weight_shape<4, 2>, true>(ctx, p, plan, 1, x, dy, dw, e);
+    return run<largest, true>(ctx, p, plan, 1, x, dy, dw, e);
 }

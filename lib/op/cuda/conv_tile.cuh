@@ -9,8 +9,8 @@
 #ifndef SGAPS_OP_CUDA_CONV_TILE_CUH
 #define SGAPS_OP_CUDA_CONV_TILE_CUH
 
-#include "op/cuda/number.cuh"
 #include "op/cuda/ptx.cuh"
+#include "op/cuda/vector.cuh"
 
 enum {
     UNIT = 8,        /* channels */

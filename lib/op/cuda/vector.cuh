@@ -1,15 +1,18 @@
-/* V neighbours of a row in one access of up to 16 bytes, and how a grid walks over rows of them. */
+/* V neighbours of a row in one access of up to 16 bytes (eight floats: in two), and how a grid walks over rows of them. */
 #ifndef SGAPS_OP_CUDA_VECTOR_CUH
 #define SGAPS_OP_CUDA_VECTOR_CUH
 
 #include "op/cuda/number.cuh"
 
-/* load_row, store_row: V floats in registers from or to p, which is aligned to V elements; V * sizeof *p is 16 at most. */
+/* load_row, store_row: V floats in registers from or to p, which is aligned to V elements, or to 16 bytes. */
 template <int V> static __device__ __forceinline__ void load_row(const float *p, float (&x)[V])
 {
-    if constexpr (V == 4) {
-        float4 raw = *(const float4 *)p;
-        x[0] = raw.x, x[1] = raw.y, x[2] = raw.z, x[3] = raw.w;
+    if constexpr (V % 4 == 0) {
+#pragma unroll
+        for (int i = 0; i < V; i += 4) {
+            float4 raw = *(const float4 *)(p + i);
+            x[i] = raw.x, x[i + 1] = raw.y, x[i + 2] = raw.z, x[i + 3] = raw.w;
+        }
     } else if constexpr (V == 2) {
         float2 raw = *(const float2 *)p;
         x[0] = raw.x, x[1] = raw.y;

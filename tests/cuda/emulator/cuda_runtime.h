@@ -10,14 +10,16 @@
  *   - a write past the dynamic shared memory; with ASan any access past it, past static shared memory or a device allocation
  *   - a misaligned vector access, with UBSan
  *   - a pointer argument that is neither device memory nor pinned
- *   - dynamic and static shared memory that together are over 48 KB without having been asked for, or over 227 (not with ASan)
+ *   - dynamic and static shared memory that together are over 48 KB without having been asked for, or over what the device
+ *     has (not with ASan)
  * and what shows as wrong numbers: shared memory starts as NaN in every block, device memory as NaN bytes; a copy by cp.async is NaN
  * until it has been waited for.
  *
  * Threads run in an order that SGAPS_EMULATOR_ORDER chooses, read at each launch: `forward` (the default), `reversed`, or a
  * number that seeds a random one. A missing barrier between threads gives different results in different orders. In orders
  * other than forward, work on a stream is put off until something waits for it, and copies by cp.async may be early or late.
- * SGAPS_EMULATOR_MEMORY: bytes of the device, 4 GiB unless given.
+ * SGAPS_EMULATOR_MEMORY: bytes of the device, 4 GiB unless given. SGAPS_EMULATOR_MULTIPROCESSORS: 3 unless given, and kernels
+ * are chosen by it; SGAPS_EMULATOR_SHARED: bytes of shared memory that a block may ask for, 227 KB unless given.
  *
  * What it cannot see: the finer points of the memory model (fences, visibility between blocks that run at once), registers and
  * __launch_bounds__ (ptxas says those), how fast anything is. */

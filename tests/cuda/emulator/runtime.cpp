@@ -95,10 +95,22 @@ cudaError_t cudaGetLastError()
 
 /* --- the device --- */
 
+static size_t given(const char *variable, size_t otherwise)
+{
+    const char *s = getenv(variable);
+    return s && *s ? strtoull(s, NULL, 10) : otherwise;
+}
+
 static size_t total_memory()
 {
-    const char *s = getenv("SGAPS_EMULATOR_MEMORY");
-    return s && *s ? strtoull(s, NULL, 10) : (size_t)4 << 30;
+    return given("SGAPS_EMULATOR_MEMORY", (size_t)4 << 30);
+}
+
+/* What a block may ask for. */
+static size_t most_shared()
+{
+    size_t most = given("SGAPS_EMULATOR_SHARED", emulator::SHARED_MOST);
+    return most < emulator::SHARED_MOST ? most : emulator::SHARED_MOST;
 }
 
 cudaError_t cudaGetDeviceCount(int *count)
@@ -123,9 +135,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
     snprintf(p->name, sizeof p->name, "emulated CUDA device");
     p->totalGlobalMem = total_memory();
     p->sharedMemPerBlock = emulator::SHARED_DEFAULT;
-    p->sharedMemPerBlockOptin = emulator::SHARED_MOST;
+    p->sharedMemPerBlockOptin = most_shared();
     p->major = 9;
-    p->multiProcessorCount = 3;
+    p->multiProcessorCount = (int)given("SGAPS_EMULATOR_MULTIPROCESSORS", 3);
     p->l2CacheSize = 50 << 20;
     return cudaSuccess;
 }
@@ -447,7 +459,7 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute
 {
     LOCKED;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
-        value > emulator::SHARED_MOST)
+        (size_t)value > most_shared())
         return say(cudaErrorInvalidValue);
     shared_allowed[kernel] = (size_t)value;
     return cudaSuccess;
@@ -461,7 +473,7 @@ cudaError_t emulator::launch(const cudaLaunchConfig_t &config, const void *kerne
     auto asked = shared_allowed.find(kernel);
     bool was_asked = asked != shared_allowed.end();
     size_t dynamic = was_asked ? asked->second : SHARED_DEFAULT,
-           all = was_asked ? SHARED_MOST : SHARED_DEFAULT;
+           all = was_asked ? most_shared() : SHARED_DEFAULT;
     if (!g.x || !g.y || !g.z || g.x > 0x7fffffff || g.y > 65535 || g.z > 65535 || !threads ||
         threads > MOST_THREADS || b.z > 64)
         return say(cudaErrorInvalidConfiguration);
