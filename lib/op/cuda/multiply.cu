@@ -34,7 +34,8 @@ struct plan {
     struct plan_key key;
     bool refused; /* cuBLASLt has no algorithm: the plain kernel does it */
     cublasLtMatmulDesc_t product;
-    cublasLtMatrixLayout_t a, b, c, d;
+    cublasLtMatrixLayout_t a, b, d;
+    cublasLtMatrixLayout_t c; /* NULL: d, which is what cuBLASLt asks for where C is D */
     cublasLtMatmulAlgo_t algorithm;
 };
 
@@ -182,8 +183,15 @@ static int describe(struct plan *p, const void *bias, struct err *e)
     if (!r)
         r = make_layout(&p->b, factor, tb ? k->N : k->K, tb ? k->K : k->N, k->ldb, k->batch, k->stride_b, e);
     if (!r)
-        r = make_layout(&p->c, result, k->M, k->N, k->ldc, k->batch, k->stride_c, e);
-    return r ? r : make_layout(&p->d, result, k->M, k->N, k->ldd, k->batch, k->stride_d, e);
+        r = make_layout(&p->d, result, k->M, k->N, k->ldd, k->batch, k->stride_d, e);
+    return r || (k->ldc == k->ldd && k->stride_c == k->stride_d)
+               ? r
+               : make_layout(&p->c, result, k->M, k->N, k->ldc, k->batch, k->stride_c, e);
+}
+
+static cublasLtMatrixLayout_t layout_of_c(const struct plan *p)
+{
+    return p->c ? p->c : p->d;
 }
 
 /* The algorithm that cuBLASLt takes for the fastest, for pointers aligned as the key says. */
@@ -217,8 +225,8 @@ static int choose(cublasLtHandle_t blas, struct plan *p, struct err *e)
     }
     cublasLtMatmulHeuristicResult_t found = {};
     int count = 0;
-    cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(blas, p->product, p->b, p->a, p->c, p->d, wish, 1, &found, &count);
+    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(blas, p->product, p->b, p->a, layout_of_c(p), p->d,
+                                                           wish, 1, &found, &count);
     cublasLtMatmulPreferenceDestroy(wish);
     p->refused = status != CUBLAS_STATUS_SUCCESS || !count || found.state != CUBLAS_STATUS_SUCCESS;
     p->algorithm = found.algo;
@@ -232,17 +240,19 @@ static int plan_of(struct cuda_state *s, const struct plan_key *key, const void 
     *plan = *find_slot(plans, key);
     if (*plan)
         return 0;
-    if (grow(plans, e))
-        return e->code;
+    int r = grow(plans, e);
+    if (r)
+        return r;
     struct plan *p = (struct plan *)calloc(1, sizeof *p);
     if (!p)
         return err_memory(e, "plan of a matrix product", sizeof *p);
     p->key = *key;
-    /* cuBLASLt counts rows and columns in 32 bits */
-    p->refused = key->M > INT32_MAX || key->N > INT32_MAX || key->K > INT32_MAX || key->batch > INT32_MAX;
-    if (!p->refused && (describe(p, bias, e) || choose(s->blas, p, e))) {
+    /* cuBLASLt counts rows and columns in 32 bits, from 1 */
+    p->refused =
+        key->M > INT32_MAX || key->N > INT32_MAX || key->K > INT32_MAX || key->batch > INT32_MAX || !key->K;
+    if (!p->refused && ((r = describe(p, bias, e)) || (r = choose(s->blas, p, e)))) {
         plan_free(p);
-        return e->code;
+        return r;
     }
     *find_slot(plans, key) = *plan = p;
     plans->count++;
@@ -301,17 +311,20 @@ int cuda_multiply(struct op_ctx *ctx, const struct cuda_product *product, const 
         return cuda_multiply_plain(ctx, &p, A, B, C, D);
     struct plan_key key = key_of(ctx, &p, A, B, C, D, bias);
     struct plan *plan;
-    if (plan_of(s, &key, bias, &plan, e))
-        return e->code;
+    int r = plan_of(s, &key, bias, &plan, e);
+    if (r)
+        return r;
     if (plan->refused)
         return cuda_multiply_plain(ctx, &p, A, B, C, D);
-    if (bias && set(plan->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias, e))
-        return e->code;
-    cublasStatus_t status =
-        cublasLtMatmul(s->blas, plan->product, &p.alpha, B, plan->b, A, plan->a, &p.beta, C, plan->c, D,
-                       plan->d, &plan->algorithm, s->plans->workspace, WORKSPACE, s->stream);
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED)
+    if (bias && (r = set(plan->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias, e)))
+        return r;
+    cublasStatus_t status = cublasLtMatmul(s->blas, plan->product, &p.alpha, B, plan->b, A, plan->a, &p.beta,
+                                           C, layout_of_c(plan), D, plan->d, &plan->algorithm,
+                                           s->plans->workspace, WORKSPACE, s->stream);
+    /* The heuristic only estimates; these say that nothing was started. */
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE &&
+        status != CUBLAS_STATUS_ARCH_MISMATCH)
         return blas_try(status, "product", e);
-    plan->refused = true; /* the heuristic only estimates */
+    plan->refused = true;
     return cuda_multiply_plain(ctx, &p, A, B, C, D);
 }

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "emulator.h"
+
 struct cublasLtContext {
     int open;
 };
@@ -387,23 +389,24 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     cublasStatus_t status = problem(desc, a, b, c, d);
     if (status != CUBLAS_STATUS_SUCCESS)
         return status;
+    const void *kernel = (const void *)cublasLtMatmul;
     if (!alpha || !beta || !A || !B || !C || !D || !algo)
-        return CUBLAS_STATUS_INVALID_VALUE;
+        emulator::fail_outside(kernel, "an argument is missing");
     bool bias = desc->epilogue & CUBLASLT_EPILOGUE_BIAS;
     algorithm chosen;
     memcpy(&chosen, algo, sizeof chosen);
     if (less_aligned(A, chosen.alignment[0]) || less_aligned(B, chosen.alignment[1]) ||
         less_aligned(C, chosen.alignment[2]) || less_aligned(D, chosen.alignment[3]) ||
         (bias && (!desc->bias || less_aligned(desc->bias, chosen.bias_alignment))) ||
-        workspace_size < chosen.workspace)
-        return CUBLAS_STATUS_INVALID_VALUE;
-    /* in place only with the same layout */
-    if (C == D && (c->ld != d->ld || (c->batch > 1 && c->stride != d->stride)))
-        return CUBLAS_STATUS_INVALID_VALUE;
+        less_aligned(workspace, 16) || workspace_size < chosen.workspace)
+        emulator::fail_outside(kernel, "less aligned, or less workspace, than the algorithm was chosen for");
+    /* "C == D and Cdesc == Ddesc", or neither */
+    if (C == D && c != d)
+        emulator::fail_outside(kernel, "in place with two descriptors");
     const void *pointers[] = {A, B, C, D, bias ? desc->bias : nullptr, workspace};
     for (size_t i = 0; i < sizeof pointers / sizeof *pointers; i++)
         if (!emulator::device_can_read(pointers[i]))
-            emulator::bad_argument((const void *)cublasLtMatmul, i, pointers[i]);
+            emulator::bad_argument(kernel, i, pointers[i]);
     work w = {};
     w.rows = d->rows, w.cols = d->cols, w.inner = desc->op_a ? a->rows : a->cols, w.batch = (size_t)d->batch;
     w.a = matrix_of(A, a, desc->op_a), w.b = matrix_of(B, b, desc->op_b);
