@@ -75,11 +75,5 @@ int cuda_conv3x3_backward_weight(struct op_ctx *ctx, const struct op_conv *p, co
         r = conv_shifted_weight(ctx, &c, x, dy, dw, e);
         break;
     }
-    size_t rows = p->B * p->H * p->W;
-    void *room;
-    if (r || !dbias ||
-        (r = cuda_scratch(ctx, cuda_column_sums_room(ctx, rows, p->O) * sizeof(float), &room, e)))
-        return r;
-    cuda_add_column_sums(ctx, rows, p->O, dy, p->O, (float *)room, dbias);
-    return 0;
+    return r || !dbias ? r : cuda_add_column_sums(ctx, p->B * p->H * p->W, p->O, dy, p->O, dbias, e);
 }

@@ -151,9 +151,11 @@ int cuda_linear_backward_data(struct op_ctx *ctx, const struct op_linear *p, con
     const void *w = p->w;
     if (ctx->bf16) {
         void *room = NULL;
-        if (!cuda_parameters_mirrored(ctx, p->w, p->N * p->K) &&
-            cuda_scratch(ctx, p->N * p->K * sizeof(bf16), &room, e))
-            return e->code;
+        int r = cuda_parameters_mirrored(ctx, p->w, p->N * p->K)
+                    ? 0
+                    : cuda_scratch(ctx, p->N * p->K * sizeof(bf16), &room, e);
+        if (r)
+            return r;
         w = cuda_parameters_bf16(ctx, p->w, p->N * p->K, (bf16 *)room);
     }
     struct cuda_product d = {};
@@ -221,15 +223,13 @@ int cuda_linear_backward_weight(struct op_ctx *ctx, const struct op_linear *p, c
     d.ldc = d.ldd = p->K;
     d.a_transposed = d.d_float = true;
     d.alpha = d.beta = 1;
-    size_t pieces = pieces_of(ctx, p), of_dw = pieces > 1 ? pieces * p->N * p->K : 0;
-    size_t of_dbias = dbias ? cuda_column_sums_room(ctx, p->M, p->N) : 0;
-    void *room = NULL;
-    if (!p->M)
+    if (!p->M || !p->N)
         return 0;
-    if (of_dw + of_dbias && cuda_scratch(ctx, (of_dw + of_dbias) * sizeof(float), &room, e))
-        return e->code;
-    if (dbias)
-        cuda_add_column_sums(ctx, p->M, p->N, dy, d.lda, (float *)room + of_dw, dbias);
-    return of_dw ? multiply_pieces(ctx, d, pieces, x, dy, (float *)room, dw, e)
-                 : cuda_multiply(ctx, &d, dy, x, dw, dw, e);
+    int r = dbias ? cuda_add_column_sums(ctx, p->M, p->N, dy, d.lda, dbias, e) : 0;
+    size_t pieces = p->K ? pieces_of(ctx, p) : 0;
+    if (r || pieces <= 1)
+        return r ? r : cuda_multiply(ctx, &d, dy, x, dw, dw, e);
+    void *part;
+    r = cuda_scratch(ctx, pieces * p->N * p->K * sizeof(float), &part, e);
+    return r ? r : multiply_pieces(ctx, d, pieces, x, dy, (float *)part, dw, e);
 }
