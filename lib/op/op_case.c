@@ -28,6 +28,9 @@ const struct op_case op_cases[] = {
     {&kind_linear, OP_CASE_TEST, DROP | RESIDUAL | IN_PLACE, {41, 32, 65}},
     {&kind_linear, OP_CASE_TEST, BIAS | DROP | RESIDUAL | SHARED, {27, 1036, 8}},
     {&kind_linear, OP_CASE_TEST, BIAS | DROP | STRIDED, {23, 12, 31}},
+    {&kind_linear, OP_CASE_GPU, BIAS, {70001, 40, 136}},
+    {&kind_linear, OP_CASE_GPU, BIAS | RESIDUAL | SHARED, {20001, 72, 64}},
+    {&kind_linear, OP_CASE_GPU, BIAS | RELU | DROP, {20001, 256, 64}},
     {&kind_linear, OP_CASE_BENCH, BIAS, {12544, 128, 128}},
     {&kind_linear, OP_CASE_BENCH, BIAS, {1045, 128, 128}},
     {&kind_linear, OP_CASE_BENCH, BIAS | RELU, {1045, 256, 128}},
@@ -67,6 +70,18 @@ const struct op_case op_cases[] = {
     {&kind_attention, OP_CASE_TEST, STRIDED | SHARED | RAGGED, {2, 2, 16, 40, 80}},
     {&kind_attention, OP_CASE_TEST, DROP, {1, 1, 96, 33, 70}},
     {&kind_attention, OP_CASE_TEST, 0, {1, 2, 300, 5, 67}},
+    {&kind_attention, OP_CASE_TEST, DROP, {1, 2, 16, 40, 70}}, /* few queries: the warps of a block share them */
+    {&kind_attention, OP_CASE_TEST, 0, {1, 2, 32, 60, 130}},
+    {&kind_attention, OP_CASE_TEST, 0, {1, 1, 48, 33, 70}},
+    {&kind_attention, OP_CASE_TEST, DROP, {1, 2, 64, 31, 70}},
+    {&kind_attention, OP_CASE_TEST, DROP, {2, 2, 48, 129, 70}},
+    {&kind_attention, OP_CASE_GPU, DROP, {5, 8, 16, 513, 130}}, /* many, on 132 multiprocessors and more */
+    {&kind_attention, OP_CASE_GPU, 0, {5, 8, 32, 513, 501}},
+    {&kind_attention, OP_CASE_GPU, RAGGED | DROP, {5, 8, 32, 513, 201}},
+    {&kind_attention, OP_CASE_GPU, 0, {5, 8, 48, 513, 130}},
+    {&kind_attention, OP_CASE_GPU, DROP, {5, 8, 48, 513, 130}},
+    {&kind_attention, OP_CASE_GPU, 0, {5, 8, 64, 513, 130}},
+    {&kind_attention, OP_CASE_GPU, DROP, {5, 8, 64, 513, 130}},
     {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 201, 201}},
     {&kind_attention, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},
     {&kind_attention, OP_CASE_BENCH, DROP, {1, 4, 32, 12544, 201}},
@@ -85,6 +100,9 @@ const struct op_case op_cases[] = {
     {&kind_importance, OP_CASE_TEST, SHARED, {2, 2, 64, 33, 257}},
     {&kind_importance, OP_CASE_TEST, STRIDED | RAGGED, {2, 3, 24, 129, 130}},
     {&kind_importance, OP_CASE_TEST, 0, {1, 1, 96, 20, 70}},
+    {&kind_importance, OP_CASE_TEST, 0, {1, 2, 48, 20, 70}},
+    {&kind_importance, OP_CASE_TEST, 0, {1, 1, 64, 150, 60}},
+    {&kind_importance, OP_CASE_GPU, RAGGED, {20, 4, 32, 897, 201}},
     {&kind_importance, OP_CASE_BENCH, 0, {1, 4, 32, 12544, 201}},
     /* B, H, W, C, O */
     {&kind_conv3x3, OP_CASE_TEST, 0, {1, 1, 1, 1, 1}},
@@ -115,6 +133,11 @@ const struct op_case op_cases[] = {
     {&kind_conv3x3, OP_CASE_TEST, 0, {1, 5, 6, 3, 256}},
     {&kind_conv3x3, OP_CASE_TEST, BIAS | RESIDUAL, {1, 5, 6, 130, 17}},
     {&kind_conv3x3, OP_CASE_TEST, BIAS, {4, 17, 19, 96, 33}},
+    {&kind_conv3x3, OP_CASE_GPU, BIAS | RESIDUAL | RELU, {1, 177, 203, 40, 72}}, /* 156 tiles of 16 x 16 pixels */
+    {&kind_conv3x3, OP_CASE_GPU, BIAS, {1, 177, 203, 18, 66}},
+    {&kind_conv3x3, OP_CASE_GPU, RELU, {1, 177, 203, 18, 48}},
+    {&kind_conv3x3, OP_CASE_GPU, BIAS | RESIDUAL, {2, 177, 203, 16, 72}},
+    {&kind_conv3x3, OP_CASE_GPU, 0, {11, 113, 131, 32, 32}}, /* fp32: more than a piece */
     {&kind_conv3x3, OP_CASE_BENCH, 0, {1, 112, 112, 128, 128}},
     {&kind_conv3x3, OP_CASE_BENCH, BIAS, {1, 112, 112, 128, 1}},
     {&kind_conv3x3, OP_CASE_BENCH, BIAS | RELU, {1, 224, 224, 18, 16}},
@@ -132,6 +155,8 @@ const struct op_case op_cases[] = {
     {&kind_batch_norm, OP_CASE_TEST, RELU | RESIDUAL, {2501, 64}},
     {&kind_batch_norm, OP_CASE_TEST, RELU, {513, 128}},
     {&kind_batch_norm, OP_CASE_TEST, 0, {70, 264}},
+    {&kind_batch_norm, OP_CASE_GPU, RELU | RESIDUAL, {120001, 64}},
+    {&kind_batch_norm, OP_CASE_GPU, RELU, {300001, 18}},
     {&kind_batch_norm, OP_CASE_BENCH, RELU | RESIDUAL, {12544, 128}},
     /* rows, D */
     {&kind_layer_norm, OP_CASE_TEST, 0, {1, 4}},
@@ -147,6 +172,9 @@ const struct op_case op_cases[] = {
     {&kind_layer_norm, OP_CASE_TEST, 0, {19, 384}},
     {&kind_layer_norm, OP_CASE_TEST, STRIDED | ACCUMULATE, {7, 777}},
     {&kind_layer_norm, OP_CASE_TEST, ACCUMULATE, {2, 8192}},
+    {&kind_layer_norm, OP_CASE_TEST, ACCUMULATE, {9, 518}},
+    {&kind_layer_norm, OP_CASE_GPU, ACCUMULATE, {50003, 256}},
+    {&kind_layer_norm, OP_CASE_GPU, 0, {20003, 600}},
     {&kind_layer_norm, OP_CASE_BENCH, 0, {12544, 128}},
     {&kind_position, OP_CASE_TEST, 0, {37, 24}},
     {&kind_position, OP_CASE_TEST, 0, {301, 132}},
@@ -162,10 +190,13 @@ const struct op_case op_cases[] = {
     {&kind_frame_row, OP_CASE_TEST, 0, {3, 11, 19}},
     {&kind_frame_row, OP_CASE_TEST, 0, {1, 12, 600}},
     {&kind_frame_row, OP_CASE_TEST, 0, {2, 301, 64}},
+    {&kind_frame_row, OP_CASE_TEST, 0, {2, 21, 18}},
+    {&kind_frame_row, OP_CASE_GPU, 0, {3, 40001, 64}},
     /* B, n */
     {&kind_sum_frames, OP_CASE_TEST, 0, {1, 5}},
     {&kind_sum_frames, OP_CASE_TEST, 0, {3, 770}},
     {&kind_sum_frames, OP_CASE_TEST, 0, {19, 8000}},
+    {&kind_sum_frames, OP_CASE_GPU, 0, {3, 5000003}},
     /* B, h, w, C, p */
     {&kind_shuffle, OP_CASE_TEST, 0, {2, 3, 5, 7, 2}},
     {&kind_shuffle, OP_CASE_TEST, STRIDED, {1, 2, 3, 16, 8}},
@@ -175,7 +206,10 @@ const struct op_case op_cases[] = {
     {&kind_shuffle, OP_CASE_TEST, STRIDED, {1, 1, 2, 345, 8}},
     {&kind_shuffle, OP_CASE_BENCH, STRIDED, {1, 28, 28, 16, 8}},
     /* elements */
+    {&kind_convert, OP_CASE_TEST, 0, {1009}},
+    {&kind_convert, OP_CASE_GPU, 0, {5000011}}, /* more elements than threads at once */
     {&kind_add, OP_CASE_TEST, 0, {1009}},
+    {&kind_add, OP_CASE_GPU, 0, {5000011}},
     {&kind_copy, OP_CASE_TEST, 0, {13, 7}},
     {&kind_copy, OP_CASE_TEST, ACCUMULATE, {5, 33}},
     {&kind_copy, OP_CASE_TEST, 0, {1, 5000}},
@@ -183,10 +217,15 @@ const struct op_case op_cases[] = {
     {&kind_copy, OP_CASE_TEST, STRIDED | ACCUMULATE, {33, 18}},
     {&kind_relu, OP_CASE_TEST, 0, {1009}},
     {&kind_dropout, OP_CASE_TEST, 0, {5003}},
+    {&kind_dropout, OP_CASE_GPU, 0, {5000011}},
     {&kind_sigmoid, OP_CASE_TEST, 0, {1009}},
     {&kind_dropout, OP_CASE_BENCH, 0, {12544 * 128}},
     /* B, H, W */
     {&kind_l1, OP_CASE_TEST, 0, {2, 13, 17}},
+    {&kind_l1, OP_CASE_GPU, 0, {9, 181, 223}},
+    {&kind_sampled, OP_CASE_GPU, 0, {9, 181, 223}},
+    {&kind_ssim, OP_CASE_GPU, 0, {2, 301, 299}},
+    {&kind_gradient, OP_CASE_GPU, 0, {9, 181, 223}},
     {&kind_l2, OP_CASE_TEST, 0, {2, 13, 17}},
     {&kind_charbonnier, OP_CASE_TEST, 0, {1, 13, 17}},
     {&kind_sampled, OP_CASE_TEST, 0, {3, 13, 17}},
@@ -200,6 +239,7 @@ const struct op_case op_cases[] = {
     {&kind_nll, OP_CASE_TEST, 0, {1, 1, 1}},
     {&kind_nll, OP_CASE_TEST, WIDE, {3, 19, 23}},
     {&kind_optimiser, OP_CASE_TEST, 0, {1009}},
+    {&kind_optimiser, OP_CASE_GPU, 0, {5000011}},
     {&kind_optimiser, OP_CASE_BENCH, 0, {1000000}},
 };
 // clang-format on

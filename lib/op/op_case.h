@@ -37,11 +37,15 @@ struct op_operand {
     int accumulates; /* what is there before is read: a gradient that backward adds to, a moving average */
 };
 
-enum { OP_CASE_TEST = 1, OP_CASE_BENCH = 2 };
+enum {
+    OP_CASE_TEST = 1,
+    OP_CASE_BENCH = 2,
+    OP_CASE_GPU = 4 /* a test on a GPU alone: large enough to bring kernels that smaller rows do not */
+};
 
 struct op_case {
     const struct op_kind *kind;
-    int use;                 /* OP_CASE_TEST and/or OP_CASE_BENCH */
+    int use;                 /* OP_CASE_..., or-ed */
     unsigned flags;          /* the kind's own */
     size_t s[OP_CASE_SIZES]; /* the kind's sizes */
 };

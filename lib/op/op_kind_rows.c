@@ -243,6 +243,25 @@ static int add_forward(struct op_case_run *r, struct err *e)
 
 const struct op_kind kind_add = {"add", pair_operands, add_forward, NULL, 0, NULL};
 
+/* --- activations as floats, and those as activations: n --- */
+
+static void convert_operands(struct op_case_run *r)
+{
+    operand(r, "x", OP_CONSTANT, OP_ACT, OP_FILL_NORMAL, r->c->s[0]);
+    saved(r, "floats", r->c->s[0]);
+    operand(r, "y", OP_SAVED, OP_ACT, OP_FILL_NORMAL, r->c->s[0]);
+}
+
+static int convert_forward(struct op_case_run *r, struct err *e)
+{
+    (void)e;
+    OPS->to_float(r->ctx, r->c->s[0], AT(0), AT(1));
+    OPS->to_act(r->ctx, r->c->s[0], AT(1), AT(2));
+    return 0;
+}
+
+const struct op_kind kind_convert = {"convert", convert_operands, convert_forward, NULL, 0, NULL};
+
 /* --- rows, n, between rows of other lengths; strided: of lengths that keep every row aligned as the first --- */
 
 static size_t copy_from(const struct op_case *c)

@@ -1,5 +1,8 @@
 /* Every row of lib/op/op_case.c on the cuda device, in fp32 and bf16, against ref: on a GPU, or emulated, where each row runs
- * in several orders of its threads, which give the same bits. Arguments: only rows with one of them in their name. */
+ * in several orders of its threads, which give the same bits. Arguments: only rows with one of them in their name.
+ *
+ * Which kernel an operation takes depends on how many multiprocessors there are, so a GPU has rows of its own; they are emulated
+ * (in some minutes) where SGAPS_EMULATOR_MULTIPROCESSORS says what to emulate. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +80,8 @@ static int chosen(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct op_ctx ref, ctx;
+    int uses =
+        OP_CASE_TEST | (!cuda_case_emulated() || getenv("SGAPS_EMULATOR_MULTIPROCESSORS") ? OP_CASE_GPU : 0);
     struct err e = {0};
     if (cuda_case_device(&e)) {
         tap_skip("the operations on a CUDA device", e.text);
@@ -93,7 +98,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < op_case_count; i++) {
             char name[96];
             op_case_name(op_cases + i, name, sizeof name);
-            if (op_cases[i].use & OP_CASE_TEST && chosen(name, argc, argv))
+            if (op_cases[i].use & uses && chosen(name, argc, argv))
                 check_row(op_cases + i, name, &ref, &ctx, precisions + k);
         }
         op_close(&ctx);
