@@ -80,13 +80,13 @@ static int chosen(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct op_ctx ref, ctx;
-    int uses =
-        OP_CASE_TEST | (!cuda_case_emulated() || getenv("SGAPS_EMULATOR_MULTIPROCESSORS") ? OP_CASE_GPU : 0);
     struct err e = {0};
     if (cuda_case_device(&e)) {
         tap_skip("the operations on a CUDA device", e.text);
         return tap_done();
     }
+    int large = !cuda_case_emulated() || getenv("SGAPS_EMULATOR_MULTIPROCESSORS");
+    int uses = OP_CASE_TEST | (large ? OP_CASE_GPU : 0);
     if (op_open(&ref, "ref", 1, OP_FP32, &e)) {
         ok(0, "ref: %s", e.text);
         return tap_done();
