@@ -11,20 +11,16 @@ import time
 import h5py
 import numpy as np
 
+sys.path.insert(0, os.path.join(os.environ["SGAPS_ROOT"], "tests", "support"))
+from tap import Tap  # noqa: E402
+
 TRAIN = os.environ["SGAPS_BIN"] + "/sgaps-train"
 MODEL = ["model=spt-tiny", "model.embed_dim=16", "model.num_heads=2", "model.num_encoder_layers=1",
          "model.num_decoder_layers=1", "model.architecture.feedforward_dim=16", "model.max_state_dim=6",
          "model.resolution=[16,16]", "model.state_norm=true", "model.architecture.dropout=0.1",
          "training.samples=[0.05,0.2]", "training.batch_size=3", "training.warmup_steps=2", "training.max_steps=6"]
-count = failed = 0
-
-
-def ok(good, text):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {text}")
-    sys.stdout.flush()
+tap = Tap()
+ok = tap.ok
 
 
 def recording(path):
@@ -97,5 +93,4 @@ with tempfile.TemporaryDirectory() as top:
         os.remove(f"{twice}/metrics.jsonl")
     ok(train(twice, rec, check=False).returncode == 73, "a directory with a run in it is refused")
 
-print(f"1..{count}")
-sys.exit(failed > 0)
+sys.exit(tap.done())

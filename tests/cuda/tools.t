@@ -10,28 +10,23 @@ import tempfile
 import h5py
 import numpy as np
 
+sys.path.insert(0, os.path.join(os.environ["SGAPS_ROOT"], "tests", "support"))
+from tap import Tap  # noqa: E402
+
 BIN, ROOT = os.environ["SGAPS_BIN"], os.environ["SGAPS_ROOT"]
 os.environ.setdefault("SGAPS_CUDA_LIBRARY", os.environ["SGAPS_TESTS"] + "/cuda/libsgaps-cuda-emulated.so")
 CASES = ("ragged", "patch-prefill", "seed-full-skip")
 CLOSE = {"fp32": 1e-4, "bf16": 1e-2}  # ||a-b|| / ||b|| of pictures
 PSNR = {"fp32": 1e-3, "bf16": 0.1}    # dB
 
-count = failed = 0
-
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {what}")
-    sys.stdout.flush()
-    return good
+tap = Tap()
+ok = tap.ok
 
 
 def run(*args):
     p = subprocess.run(args, capture_output=True, text=True)
     if p.returncode:
-        print("# " + " ".join(args) + "\n# " + p.stderr.strip().replace("\n", "\n# "))
+        tap.note(" ".join(args) + "\n" + p.stderr)
         return None
     return p.stdout
 
@@ -65,5 +60,4 @@ with tempfile.TemporaryDirectory() as top:
             ok((have == again).all(), f"{case}: pictures in {precision} are the same to the bit again")
             off = psnr(case, "cuda", precision)
             ok(off is not None and abs(off - db) <= PSNR[precision], f"{case}: PSNR in {precision} is {off}, {db} on the CPU")
-print(f"1..{count}")
-sys.exit(failed > 0)
+sys.exit(tap.done())

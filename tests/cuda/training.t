@@ -10,6 +10,9 @@ import tempfile
 import h5py
 import numpy as np
 
+sys.path.insert(0, os.path.join(os.environ["SGAPS_ROOT"], "tests", "support"))
+from tap import Tap  # noqa: E402
+
 TRAIN, ROOT = os.environ["SGAPS_BIN"] + "/sgaps-train", os.environ["SGAPS_ROOT"]
 os.environ.setdefault("SGAPS_CUDA_LIBRARY", os.environ["SGAPS_TESTS"] + "/cuda/libsgaps-cuda-emulated.so")
 STEPS = 10
@@ -25,16 +28,8 @@ SETTINGS = ["model.embed_dim=32", "model.num_heads=2", "model.num_encoder_layers
 # Of a loss: at first, and at the end, when rounding has been through Adam ten times.
 CLOSE = {"fp32": (1e-4, 1e-4), "bf16": (1e-2, 1e-1)}
 
-count = failed = 0
-
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {what}")
-    sys.stdout.flush()
-    return good
+tap = Tap()
+ok = tap.ok
 
 
 def train(folder, model, device, precision, order="forward"):
@@ -44,7 +39,7 @@ def train(folder, model, device, precision, order="forward"):
                        [x for s in settings for x in ("--set", s)] + [f"{ROOT}/examples/data/doom.h5"],
                        capture_output=True, text=True, env=dict(os.environ, SGAPS_EMULATOR_ORDER=order))
     if p.returncode:
-        print("# " + p.stderr.strip().replace("\n", "\n# "))
+        tap.note(p.stderr)
         return None
     with open(f"{folder}/metrics.jsonl") as f:
         losses = [r["Train/loss_step"] for r in map(json.loads, f) if "Train/loss_step" in r]
@@ -67,5 +62,4 @@ with tempfile.TemporaryDirectory() as top:
                f"{name}, {precision}: losses are the CPU's but for {off[0]:.1e} at first, {off.max():.1e} at most")
             ok((runs[0][0] == runs[1][0]).all() and runs[0][1] == runs[1][1],
                f"{name}, {precision}: the same losses and weights to the bit again")
-print(f"1..{count}")
-sys.exit(failed > 0)
+sys.exit(tap.done())

@@ -9,8 +9,12 @@ Needs numpy only. Where the library lies: $SGAPS_NETWORK.
 """
 import ctypes as c
 import os
+import sys
 
 import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from tap import Tap  # noqa: E402, F401 (for those who import the network)
 
 PRECISIONS = {"fp32": 0, "bf16": 1, "tf32": 2}
 IMPORTANCE = {None: -1, "entropy": 0, "variance": 1}
@@ -242,23 +246,3 @@ def distance(have, want):
     have, want = np.asarray(have, np.float64).ravel(), np.asarray(want, np.float64).ravel()
     norm = np.linalg.norm(want)
     return np.linalg.norm(have - want) / (norm if norm > 0 else 1)
-
-
-class Tap:
-    """Test lines as prove reads them."""
-
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def ok(self, good, what):
-        self.count += 1
-        self.failed += not good
-        print(("ok" if good else "not ok"), self.count, "-", what, flush=True)
-        return good
-
-    def note(self, text):
-        print("#", text, flush=True)
-
-    def done(self):
-        print(f"1..{self.count}")
-        return 1 if self.failed else 0

@@ -26,6 +26,7 @@
 #ifndef SGAPS_EMULATOR_CUDA_RUNTIME_H
 #define SGAPS_EMULATOR_CUDA_RUNTIME_H
 
+#include <asan.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,11 +47,6 @@
 #define __align__(n) __attribute__((aligned(n)))
 /* One block runs at a time. ASan guards a static array on both sides but not a thread-local one; the library's thread-local
  * data, which is nothing else, can be found and poisoned as one piece. */
-#if defined __has_feature
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
 #ifdef __SANITIZE_ADDRESS__
 #define __shared__ static
 #else

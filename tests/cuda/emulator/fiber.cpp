@@ -1,5 +1,7 @@
 #include "fiber.h"
 
+#include <asan.h>
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +10,6 @@
 #include <new>
 #include <vector>
 
-#if defined __has_feature
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 enum { STACK = 512 << 10 };
