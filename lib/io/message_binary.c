@@ -297,9 +297,10 @@ int message_write_frame_binary(struct text *t, const struct message *m, enum bin
         return err_set(e, ERR_DATA,
                        "a frame of %zu samples and %zu state values: a binary message has at most %d", m->n,
                        m->state_n, UINT16_MAX);
-    if (m->image && message_put_png(&png, m, e)) {
+    int r = m->image ? message_put_png(&png, m, e) : 0;
+    if (r) {
         text_release(&png);
-        return e->code;
+        return r;
     }
     struct header h = {.type = FRAME,
                        .flags = kind,
@@ -352,8 +353,9 @@ int message_parse_coordinates_binary(const void *data, size_t size, int64_t *tar
         return err_set(e, ERR_DATA, "a binary message %s", why);
     if (h.type != COORDINATES || !(h.flags & PAIR_MASK) || h.state || h.image)
         return err_set(e, ERR_DATA, "a binary message that is no coordinates");
-    if (mem_grow(uv, capacity, 2 * (size_t)h.pixels, sizeof **uv, "coordinates", e))
-        return e->code;
+    int r = mem_grow(uv, capacity, 2 * (size_t)h.pixels, sizeof **uv, "coordinates", e);
+    if (r)
+        return r;
     size_t bad = read_pairs(p + h.length, h.flags, h.pixels, *uv);
     if (bad < h.pixels)
         return err_set(e, ERR_DATA, "coordinates[%zu]: u or v is outside [0,1]", bad);

@@ -210,8 +210,9 @@ int message_put_png(struct text *t, const struct message *m, struct err *e)
 {
     uint8_t *flipped;
     size_t n = (size_t)m->image_w * m->image_h;
-    if (mem_alloc(&flipped, n, 1, "an image", e))
-        return e->code;
+    int r = mem_alloc(&flipped, n, 1, "an image", e);
+    if (r)
+        return r;
     memcpy(flipped, m->image, n);
     flip(flipped, m->image_w, m->image_h);
     int bad = png_encode(t, flipped, m->image_w, m->image_h, NULL, e);

@@ -46,8 +46,9 @@ int ref_attention(struct op_ctx *ctx, const struct op_attention *p, const act *q
 {
     (void)ctx;
     double *score, *sum;
-    if (mem_alloc(&score, p->Tk + p->head, sizeof *score, "a row of scores", e))
-        return e->code;
+    int r = mem_alloc(&score, p->Tk + p->head, sizeof *score, "a row of scores", e);
+    if (r)
+        return r;
     sum = score + p->Tk;
     size_t width = p->heads * p->head;
     for (size_t b = 0; b < p->B; b++)
@@ -117,8 +118,9 @@ int ref_attention_backward(struct op_ctx *ctx, const struct op_attention *p, con
     (void)out;
     size_t n = p->Tk * p->head;
     double *room;
-    if (mem_alloc(&room, 2 * n + 2 * p->Tk, sizeof *room, "gradients of keys", e))
-        return e->code;
+    int r = mem_alloc(&room, 2 * n + 2 * p->Tk, sizeof *room, "gradients of keys", e);
+    if (r)
+        return r;
     double *dk = room, *dv = dk + n, *weight = dv + n, *dweight = weight + p->Tk;
     size_t dq_batch = p->q_batch ? p->q_batch : p->Tq * p->ldq;
     for (size_t b = 0; b < p->B; b++)
@@ -167,8 +169,9 @@ int ref_attention_importance(struct op_ctx *ctx, const struct op_attention *p, e
 {
     (void)ctx;
     double *weight;
-    if (mem_alloc(&weight, p->Tk, sizeof *weight, "a row of weights", e))
-        return e->code;
+    int r = mem_alloc(&weight, p->Tk, sizeof *weight, "a row of weights", e);
+    if (r)
+        return r;
     for (size_t b = 0; b < p->B; b++)
         for (size_t i = 0; i < p->Tq; i++) {
             size_t keys = valid_keys(p, b);

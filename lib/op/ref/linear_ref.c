@@ -44,8 +44,9 @@ int ref_linear_backward_data(struct op_ctx *ctx, const struct op_linear *p, cons
     float *dx = dxv;
     size_t ldx = or_else(p->ldx, p->K), ldy = or_else(p->ldy, p->N);
     double *sum;
-    if (mem_alloc(&sum, p->K, sizeof *sum, "a row of sums", e))
-        return e->code;
+    int r = mem_alloc(&sum, p->K, sizeof *sum, "a row of sums", e);
+    if (r)
+        return r;
     for (size_t m = 0; m < p->M; m++) {
         for (size_t k = 0; k < p->K; k++)
             sum[k] = accumulate ? (double)dx[m * ldx + k] : 0;
@@ -70,8 +71,9 @@ int ref_linear_backward_weight(struct op_ctx *ctx, const struct op_linear *p, co
     const float *x = xv, *dy = dyv;
     size_t ldx = or_else(p->ldx, p->K), ldy = or_else(p->ldy, p->N);
     double *sum;
-    if (mem_alloc(&sum, p->K, sizeof *sum, "a row of sums", e))
-        return e->code;
+    int r = mem_alloc(&sum, p->K, sizeof *sum, "a row of sums", e);
+    if (r)
+        return r;
     for (size_t n = 0; n < p->N; n++) {
         double bias = 0;
         for (size_t k = 0; k < p->K; k++)

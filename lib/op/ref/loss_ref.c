@@ -134,8 +134,9 @@ int ref_loss_ssim(struct op_ctx *ctx, size_t B, size_t H, size_t W, double weigh
         return err_set(e, ERR_DATA, "the ssim loss needs frames of at least 11x11, not %zux%zu", W, H);
     double tap[WINDOW], sum = 0, *d;
     gaussian(tap);
-    if (mem_alloc(&d, H * W, sizeof *d, "gradient of a frame", e))
-        return e->code;
+    int r = mem_alloc(&d, H * W, sizeof *d, "gradient of a frame", e);
+    if (r)
+        return r;
     size_t windows = (H - WINDOW + 1) * (W - WINDOW + 1);
     double share = -weight / (double)(windows * B);
     for (size_t b = 0; b < B; b++) {
