@@ -167,6 +167,8 @@ struct op_table {
 
     /* --- convolution and batch norm --- */
     int (*conv3x3)(struct op_ctx *ctx, const struct op_conv *p, const act *x, act *y, struct err *e);
+    /* dx = what dy comes to there, plus p->residual, which here has the shape of x and is not dx, or NULL. Bias and ReLU are
+     * not looked at. */
     int (*conv3x3_backward_data)(struct op_ctx *ctx, const struct op_conv *p, const act *dy, act *dx,
                                  struct err *e);
     int (*conv3x3_backward_weight)(struct op_ctx *ctx, const struct op_conv *p, const act *x, const act *dy,

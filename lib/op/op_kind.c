@@ -233,7 +233,8 @@ const struct op_kind kind_importance = {"importance",   attention_operands, impo
 
 /* --- 3x3 convolution: B, H, W, C, O --- */
 
-enum { CONV_X, CONV_W, CONV_BIAS, CONV_RESIDUAL, CONV_Y, CONV_DY, CONV_DX, CONV_DW, CONV_DBIAS };
+/* ACCUMULATE: dx on to what it was, which is put aside first. */
+enum { CONV_X, CONV_W, CONV_BIAS, CONV_RESIDUAL, CONV_Y, CONV_DY, CONV_DX, CONV_BEFORE, CONV_DW, CONV_DBIAS };
 
 static void conv_operands(struct op_case_run *r)
 {
@@ -244,7 +245,8 @@ static void conv_operands(struct op_case_run *r)
     operand(r, "residual", OP_CONSTANT, OP_ACT, OP_FILL_NORMAL, pixels * s[4]);
     int y = output(r, "y", OP_ACT, pixels * s[4]);
     gradient(r, "dy", y, 0);
-    gradient(r, "dx", x, 0);
+    gradient(r, "dx", x, !!(r->c->flags & ACCUMULATE));
+    operand(r, "dx before", OP_SAVED, OP_ACT, OP_FILL_NORMAL, r->c->flags & ACCUMULATE ? pixels * s[3] : 1);
     gradient(r, "dw", w, 1);
     if (r->c->flags & BIAS)
         gradient(r, "dbias", bias, 1);
@@ -273,6 +275,10 @@ static int conv_forward(struct op_case_run *r, struct err *e)
 static int conv_backward(struct op_case_run *r, struct err *e)
 {
     struct op_conv p = conv_of(r);
+    size_t n = p.B * p.H * p.W * p.C;
+    p.residual = flagged(r, ACCUMULATE, CONV_BEFORE);
+    if (p.residual)
+        OPS->copy_rows(r->ctx, 1, n, AT(CONV_DX), n, AT(CONV_BEFORE), n, 0);
     int code = OPS->conv3x3_backward_data(r->ctx, &p, AT(CONV_DY), AT(CONV_DX), e);
     if (code)
         return code;

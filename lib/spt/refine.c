@@ -149,7 +149,7 @@ int refine_forward(struct spt *m, struct err *e)
     return m->options.scale ? error_forward(m, e) : 0;
 }
 
-/* dy and dx (B,H,W,.): gradients of weights, and of the input. */
+/* dy and dx (B,H,W,.): gradients of weights, and of the input, on to p->residual. */
 static int conv_backward(struct spt *m, const struct op_conv *p, const struct linear_weights *w, const act *x,
                          const act *dy, act *dx, struct err *e)
 {
@@ -176,8 +176,8 @@ static int block_backward(struct spt *m, int i, const act *y, struct err *e)
     m->ops->batch_norm_backward(m->ctx, &n, b->conv[0], b->middle, b->mean[0], b->rstd[0], g->x, g->x, NULL,
                                 gradient_of(m, n.gamma), gradient_of(m, n.beta));
     p.w = w.w = first->w;
+    p.residual = g->a;
     TRY(conv_backward(m, &p, &w, b->x, g->x, g->n, e));
-    m->ops->add(m->ctx, s->B * s->Q * m->C, g->a, g->n);
     act *swap = g->x;
     g->x = g->n;
     g->n = swap;

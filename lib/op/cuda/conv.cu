@@ -56,6 +56,7 @@ int cuda_conv3x3_backward_data(struct op_ctx *ctx, const struct op_conv *p, cons
     c.C = (int)p->O;
     c.O = (int)p->C;
     c.flipped = true;
+    c.residual = p->residual;
     return run(ctx, &c, dy, dx, e);
 }
 

@@ -23,8 +23,9 @@ int ref_conv3x3(struct op_ctx *ctx, const struct op_conv *p, const act *xv, act 
     const float *x = xv, *residual = p->residual;
     float *out = yv, *patch;
     size_t n = 9 * p->C, pixels = p->H * p->W;
-    if (mem_alloc(&patch, n, sizeof *patch, "a patch", e))
-        return e->code;
+    int r = mem_alloc(&patch, n, sizeof *patch, "a patch", e);
+    if (r)
+        return r;
     for (size_t at = 0; at < p->B * pixels; at++) {
         size_t b = at / pixels, i = at % pixels;
         gather(p, x + b * pixels * p->C, i / p->W, i % p->W, patch);
@@ -60,12 +61,13 @@ int ref_conv3x3_backward_data(struct op_ctx *ctx, const struct op_conv *p, const
                               struct err *e)
 {
     (void)ctx;
-    const float *dy = dyv;
+    const float *dy = dyv, *residual = p->residual;
     float *dx = dxv;
     size_t n = 9 * p->C, pixels = p->H * p->W, size = pixels * p->C;
     double *image, *patch;
-    if (mem_alloc(&image, size + n, sizeof *image, "an image of sums", e))
-        return e->code;
+    int r = mem_alloc(&image, size + n, sizeof *image, "an image of sums", e);
+    if (r)
+        return r;
     patch = image + size;
     for (size_t b = 0; b < p->B; b++) {
         memset(image, 0, size * sizeof *image);
@@ -81,7 +83,7 @@ int ref_conv3x3_backward_data(struct op_ctx *ctx, const struct op_conv *p, const
             scatter(p, patch, i / p->W, i % p->W, image);
         }
         for (size_t k = 0; k < size; k++)
-            dx[b * size + k] = (float)image[k];
+            dx[b * size + k] = (float)(image[k] + (residual ? (double)residual[b * size + k] : 0));
     }
     free(image);
     return 0;
@@ -95,11 +97,13 @@ int ref_conv3x3_backward_weight(struct op_ctx *ctx, const struct op_conv *p, con
     size_t n = 9 * p->C, pixels = p->H * p->W;
     double *sum;
     float *patch;
-    if (mem_alloc(&sum, p->O * (n + 1), sizeof *sum, "gradients of weights", e))
-        return e->code;
-    if (mem_alloc(&patch, n, sizeof *patch, "a patch", e)) {
+    int r = mem_alloc(&sum, p->O * (n + 1), sizeof *sum, "gradients of weights", e);
+    if (r)
+        return r;
+    r = mem_alloc(&patch, n, sizeof *patch, "a patch", e);
+    if (r) {
         free(sum);
-        return e->code;
+        return r;
     }
     double *bias = sum + p->O * n;
     for (size_t at = 0; at < p->B * pixels; at++) {
