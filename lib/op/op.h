@@ -287,7 +287,7 @@ int op_cuda_available(struct err *e);
 
 /* What libsgaps-cuda.so gives, under the name sgaps_cuda_backend. version must be OP_CUDA_VERSION of the program that
  * loads it: the two are built together. */
-#define OP_CUDA_VERSION 2
+#define OP_CUDA_VERSION 3
 struct op_cuda_backend {
     unsigned version;
     size_t table_size, ctx_size; /* sizeof: a second guard */
