@@ -133,7 +133,7 @@ const struct op_case op_cases[] = {
     {&kind_conv3x3, OP_CASE_TEST, 0, {1, 5, 6, 3, 256}},
     {&kind_conv3x3, OP_CASE_TEST, BIAS | RESIDUAL, {1, 5, 6, 130, 17}},
     {&kind_conv3x3, OP_CASE_TEST, BIAS, {4, 17, 19, 96, 33}},
-    {&kind_conv3x3, OP_CASE_GPU, BIAS | RESIDUAL | RELU, {1, 177, 203, 40, 72}}, /* 156 tiles of 16 x 16 pixels */
+    {&kind_conv3x3, OP_CASE_GPU, BIAS | RESIDUAL | ACCUMULATE, {1, 177, 203, 40, 72}}, /* 156 tiles of 16 x 16 pixels */
     {&kind_conv3x3, OP_CASE_GPU, BIAS, {1, 177, 203, 18, 66}},
     {&kind_conv3x3, OP_CASE_GPU, RELU, {1, 177, 203, 18, 48}},
     {&kind_conv3x3, OP_CASE_GPU, BIAS | RESIDUAL, {2, 177, 203, 16, 72}},
