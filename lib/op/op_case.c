@@ -207,6 +207,7 @@ const struct op_case op_cases[] = {
     {&kind_shuffle, OP_CASE_BENCH, STRIDED, {1, 28, 28, 16, 8}},
     /* elements */
     {&kind_convert, OP_CASE_TEST, 0, {1009}},
+    {&kind_convert, OP_CASE_TEST, RESIDUAL, {1009}},
     {&kind_convert, OP_CASE_GPU, 0, {5000011}}, /* more elements than threads at once */
     {&kind_add, OP_CASE_TEST, 0, {1009}},
     {&kind_add, OP_CASE_GPU, 0, {5000011}},

@@ -243,11 +243,14 @@ static int add_forward(struct op_case_run *r, struct err *e)
 
 const struct op_kind kind_add = {"add", pair_operands, add_forward, NULL, 0, NULL};
 
-/* --- activations as floats, and those as activations: n --- */
+/* --- activations as floats, with floats added where there is a residual, and those as activations: n --- */
+
+enum { CONVERT_X, CONVERT_BASE, CONVERT_FLOATS, CONVERT_Y };
 
 static void convert_operands(struct op_case_run *r)
 {
     operand(r, "x", OP_CONSTANT, OP_ACT, OP_FILL_NORMAL, r->c->s[0]);
+    operand(r, "base", OP_CONSTANT, OP_FLOAT, OP_FILL_NORMAL, r->c->s[0]);
     saved(r, "floats", r->c->s[0]);
     operand(r, "y", OP_SAVED, OP_ACT, OP_FILL_NORMAL, r->c->s[0]);
 }
@@ -255,8 +258,8 @@ static void convert_operands(struct op_case_run *r)
 static int convert_forward(struct op_case_run *r, struct err *e)
 {
     (void)e;
-    OPS->to_float(r->ctx, r->c->s[0], AT(0), AT(1));
-    OPS->to_act(r->ctx, r->c->s[0], AT(1), AT(2));
+    OPS->to_float(r->ctx, r->c->s[0], AT(CONVERT_X), flagged(r, RESIDUAL, CONVERT_BASE), AT(CONVERT_FLOATS));
+    OPS->to_act(r->ctx, r->c->s[0], AT(CONVERT_FLOATS), AT(CONVERT_Y));
     return 0;
 }
 
