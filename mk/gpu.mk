@@ -7,7 +7,7 @@ gpu_flags = $(base_cflags) $(CPPFLAGS) $(CFLAGS) -fPIC -Itests/support
 gpu_src := $(sort $(wildcard lib/base/*.c lib/op/*.c lib/op/ref/*.c lib/spt/*.c)) tests/gpu/no_cpu.c
 gpu_obj := $(gpu_src:%.c=$(G)/%.o)
 # Tests that need nothing else either.
-gpu_tests := ops_cuda recordings_cuda state_cuda
+gpu_tests := large_cuda ops_cuda recordings_cuda state_cuda
 gpu_support := $(patsubst %,$(G)/tests/support/%.o,cuda_case op_compare tap)
 gpu_own := $(patsubst %,$(G)/tests/gpu/%.o,network gpu_device curand_device) $(gpu_tests:%=$(G)/tests/op/%.o) $(gpu_support)
 PYTHON ?= python3

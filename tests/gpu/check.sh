@@ -34,6 +34,7 @@ sanitizer() {
 step operations "$programs/ops_cuda"
 step state "$programs/state_cuda"
 step recordings "$programs/recordings_cuda"
+step large "$programs/large_cuda"
 if [ -x "$programs/curand_device" ]; then
     step curand "$programs/curand_device"
 else
