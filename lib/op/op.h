@@ -223,7 +223,6 @@ struct op_table {
     void (*sum_frames)(struct op_ctx *ctx, size_t B, size_t n, const act *x, act *y);
 
     /* --- elements --- */
-    void (*add)(struct op_ctx *ctx, size_t n, const act *x, act *y); /* y += x */
     /* dx = factor * dy where y > 0. y may be a ReLU's output or that after dropout, which is 0 where it dropped: the
      * backward pass of both is one with factor 1/(1-p), and draws nothing. dx may be dy. */
     void (*relu_backward)(struct op_ctx *ctx, size_t n, float factor, const act *y, const act *dy, act *dx);
@@ -287,7 +286,7 @@ int op_cuda_available(struct err *e);
 
 /* What libsgaps-cuda.so gives, under the name sgaps_cuda_backend. version must be OP_CUDA_VERSION of the program that
  * loads it: the two are built together. */
-#define OP_CUDA_VERSION 3
+#define OP_CUDA_VERSION 4
 struct op_cuda_backend {
     unsigned version;
     size_t table_size, ctx_size; /* sizeof: a second guard */

@@ -15,7 +15,7 @@
     f(position_encode) f(embed_pixels) f(embed_pixels_backward)                                                      \
     f(copy_rows) f(mean_tokens) f(mean_tokens_backward)                                                              \
     f(add_frame_row) f(add_frame_row_backward) f(sum_frames)                                                         \
-    f(add) f(relu_backward) f(dropout) f(sigmoid) f(sigmoid_backward) f(pixel_shuffle) f(pixel_shuffle_backward)     \
+    f(relu_backward) f(dropout) f(sigmoid) f(sigmoid_backward) f(pixel_shuffle) f(pixel_shuffle_backward)            \
     f(loss_pixels) f(loss_sampled) f(loss_ssim) f(loss_gradient) f(loss_nll)                                         \
     f(sum_squares) f(scale) f(adamw)
 

@@ -29,8 +29,8 @@ enum {
 
 extern const struct op_kind kind_linear, kind_attention, kind_self_attention, kind_importance, kind_conv3x3,
     kind_batch_norm, kind_layer_norm, kind_position, kind_embed, kind_mean_tokens, kind_frame_row,
-    kind_sum_frames, kind_shuffle, kind_convert, kind_add, kind_copy, kind_relu, kind_dropout, kind_sigmoid,
-    kind_l1, kind_l2, kind_charbonnier, kind_sampled, kind_ssim, kind_gradient, kind_nll, kind_optimiser;
+    kind_sum_frames, kind_shuffle, kind_convert, kind_copy, kind_relu, kind_dropout, kind_sigmoid, kind_l1,
+    kind_l2, kind_charbonnier, kind_sampled, kind_ssim, kind_gradient, kind_nll, kind_optimiser;
 
 /* Operands are declared in order; each returns its index. */
 static inline int operand(struct op_case_run *r, const char *name, enum op_role role, enum op_store store,

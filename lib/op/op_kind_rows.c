@@ -233,16 +233,6 @@ static int relu_forward(struct op_case_run *r, struct err *e)
 
 const struct op_kind kind_relu = {"relu_backward", pair_operands, relu_forward, NULL, 0, NULL};
 
-static int add_forward(struct op_case_run *r, struct err *e)
-{
-    (void)e;
-    OPS->copy_rows(r->ctx, 1, r->c->s[0], AT(0), 0, AT(2), 0, 0);
-    OPS->add(r->ctx, r->c->s[0], AT(1), AT(2));
-    return 0;
-}
-
-const struct op_kind kind_add = {"add", pair_operands, add_forward, NULL, 0, NULL};
-
 /* --- activations as floats, with floats added where there is a residual, and those as activations: n --- */
 
 enum { CONVERT_X, CONVERT_BASE, CONVERT_FLOATS, CONVERT_Y };

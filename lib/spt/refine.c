@@ -214,14 +214,12 @@ static int last_backward(struct spt *m, act *dx, struct err *e)
     if (m->options.scale) {
         pad_gradient(m, a->dscale);
         TRY(conv_backward(m, &error, &m->head.error, features(m), g->full[0], other, e));
+        out.residual = other;
     }
     pad_gradient(m, a->doutput);
     if (m->config.prefill != PREFILL_LINEAR)
         ops->sigmoid_backward(m->ctx, pixels, a->head.out, g->full[0], g->full[0]);
-    TRY(conv_backward(m, &out, &m->head.out, features(m), g->full[0], dx, e));
-    if (m->options.scale)
-        ops->add(m->ctx, pixels * out.C, other, dx);
-    return 0;
+    return conv_backward(m, &out, &m->head.out, features(m), g->full[0], dx, e);
 }
 
 /* From g.full[1], the gradient of the features, to g.x, that of what leaves the blocks. */

@@ -60,15 +60,21 @@ static int settle_size(struct trainer *t, struct err *e)
 static int settle_loss(struct trainer *t, int *need, struct err *e)
 {
     struct training_config *c = &t->config.training;
-    int all_frames = 1;
-    for (size_t i = 0; i < dataset_sessions(t->data); i++)
+    int all_frames = 1, some_frames = 0;
+    for (size_t i = 0; i < dataset_sessions(t->data); i++) {
         all_frames &= dataset_session(t->data, i)->has_frames;
+        some_frames |= dataset_session(t->data, i)->has_frames;
+    }
     int code = loss_plan_make(&t->loss, c, all_frames, t->config.model.error_head, e);
     if (code)
         return code;
     if (c->sampling_random && !t->loss.frames && !all_frames && !t->options.resume &&
-        !config_given(t->options.config, "training.sampling"))
+        !config_given(t->options.config, "training.sampling")) {
         c->sampling_random = 0;
+        if (some_frames)
+            log_warning("some sessions have full frames and some have none: training takes the samples "
+                        "(--set training.loss=l1: the full frames)");
+    }
     *need = (t->loss.frames || c->sampling_random ? NEED_FRAME : 0) | (c->sampling_random ? 0 : NEED_SAMPLES);
     for (size_t i = 0; i < dataset_sessions(t->data); i++) {
         const struct dataset_session *s = dataset_session(t->data, i);

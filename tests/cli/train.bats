@@ -168,6 +168,16 @@ f['sessions/golden/samples/uv'][5, 0] = float('$bad')"
     [ "$status" -eq 0 ]
 }
 
+@test "full frames and samples alone together: what is trained on, and why, is told" {
+    "$SGAPS_BIN/sgaps-sample" -q -n 20 "$rec" -o sparse.h5
+    train -o out "${TINY[@]}" --set training.max_steps=1 "$rec" sparse.h5
+    [ "$status" -eq 0 ]
+    [[ "$stderr" == *"some have none: training takes the samples (--set training.loss=l1: the full frames)"* ]]
+    train -o other "${TINY[@]}" --set training.max_steps=1 --set training.loss=l1 "$rec" sparse.h5
+    [ "$status" -eq 0 ]
+    [[ "$stderr" != *"takes the samples"* && "$stderr" == *"sparse.h5: session"*"has no full frames and is left out"* ]]
+}
+
 @test "bad configuration: unknown key, out of range, nll, contradiction with a checkpoint" {
     quick --set training.learning_rate=1 "$rec"
     refused 78 "learning_rate"

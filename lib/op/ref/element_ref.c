@@ -4,13 +4,6 @@
 #include "base/philox.h"
 #include "op/ref/ref.h"
 
-void ref_add(struct op_ctx *ctx, size_t n, const act *x, act *y)
-{
-    (void)ctx;
-    for (size_t i = 0; i < n; i++)
-        ((float *)y)[i] += ((const float *)x)[i];
-}
-
 void ref_relu_backward(struct op_ctx *ctx, size_t n, float factor, const act *y, const act *dy, act *dx)
 {
     (void)ctx;
